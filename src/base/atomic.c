@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * AtomicFile: how everything that we keep comes into being. A name appears only by link(2), which
+ * never replaces an existing file whoever races; only atomic_replace may, and says so.
+ *
+ * A file opened with O_TMPFILE has no name at all until then, so a crash leaves nothing. File
+ * systems without it (NFS) get a named temporary file; dir_sweep clears those that a crash left. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static int
+open_named(AtomicFile *file, mode_t mode)
+{
+    file->temp = mem_printf("%s/.%s.%d.tmp", file->dir, file->name, (int)getpid());
+    /* The name carries our pid: an old file of that name is of a dead process with the same one. */
+    if (unlink(file->temp) < 0 && errno != ENOENT)
+        return fail_errno("remove stale '%s'", file->temp);
+    file->fd = open(file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (file->fd < 0) {
+        fail_errno("create '%s'", file->temp);
+        free(take(file->temp)); /* not ours to unlink */
+        return -1;
+    }
+    return 0;
+}
+
+/* Giving a nameless file its name goes through /proc; without it, names from the start. */
+static bool
+nameless_possible(void)
+{
+    return access("/proc/self/fd", X_OK) == 0;
+}
+
+int
+atomic_open(const char *dir, const char *name, mode_t mode, AtomicFile *ret_file)
+{
+    AtomicFile file = {.fd = -1, .dir = mem_dup(dir), .name = mem_dup(name)};
+    int result = 0;
+    if (nameless_possible())
+        file.fd = open(dir, O_RDWR | O_TMPFILE | O_CLOEXEC, mode);
+    else
+        errno = EOPNOTSUPP;
+    /* EISDIR: a kernel that has never heard of O_TMPFILE. */
+    if (file.fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
+        result = open_named(&file, mode);
+    else if (file.fd < 0)
+        result = fail_errno("create a file in '%s'", dir);
+    if (result < 0) {
+        Error error = *error_last();
+        atomic_close(&file);
+        error_restore(&error);
+        return result;
+    }
+    *ret_file = file;
+    return 0;
+}
+
+static int
+link_as(AtomicFile *file, const char *path)
+{
+    if (file->temp)
+        return linkat(AT_FDCWD, file->temp, AT_FDCWD, path, 0);
+    char self[64];
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
+    return linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+static int
+drop_temp(AtomicFile *file)
+{
+    if (!file->temp)
+        return 0;
+    int result = unlink(file->temp) < 0 ? fail_errno("remove '%s'", file->temp) : 0;
+    free(take(file->temp));
+    return result;
+}
+
+/* File systems without hard links can still refuse to replace; all others have link(2). */
+static int
+rename_as(AtomicFile *file, const char *path)
+{
+    if (renameat2(AT_FDCWD, file->temp, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
+        return -1;
+    free(take(file->temp));
+    return 0;
+}
+
+int
+atomic_publish(AtomicFile *file)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", file->dir, file->name);
+    if (link_as(file, path) == 0)
+        return drop_temp(file);
+    if (errno == EEXIST)
+        return ATOMIC_EXISTS;
+    bool no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK;
+    if (no_links && file->temp) {
+        if (rename_as(file, path) == 0)
+            return 0;
+        if (errno == EEXIST)
+            return ATOMIC_EXISTS;
+    }
+    return fail_errno("publish '%s'", path);
+}
+
+int
+atomic_replace(AtomicFile *file)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", file->dir, file->name);
+    TRY(file_sync(file->fd, path));
+    if (!file->temp) {
+        AUTO(free) char *temp = mem_printf("%s/.%s.%d.tmp", file->dir, file->name, (int)getpid());
+        unlink(temp);
+        if (link_as(file, temp) < 0)
+            return fail_errno("create '%s'", temp);
+        file->temp = take(temp);
+    }
+    if (rename(file->temp, path) < 0)
+        return fail_errno("rename '%s' to '%s'", file->temp, path);
+    free(take(file->temp));
+    return dir_sync(file->dir);
+}
+
+void
+atomic_close(AtomicFile *file)
+{
+    if (file->temp)
+        unlink(file->temp);
+    if (file->fd >= 0)
+        close(file->fd);
+    free(file->temp);
+    free(file->dir);
+    free(file->name);
+    *file = ATOMIC_NONE;
+}
+
+/* ".NAME.PID.tmp", and nothing else */
+static bool
+is_our_temp(const char *name)
+{
+    if (name[0] != '.' || !str_ends(name, ".tmp"))
+        return false;
+    size_t end = strlen(name) - strlen(".tmp"), at = end;
+    while (at > 1 && name[at - 1] >= '0' && name[at - 1] <= '9')
+        at--;
+    return at < end && at > 2 && name[at - 1] == '.';
+}
+
+int
+dir_sweep(const char *path)
+{
+    AUTO(closedir) DIR *dir = opendir(path);
+    if (!dir)
+        return fail_errno("open directory '%s'", path);
+    for (struct dirent *entry; (entry = readdir(dir));)
+        if (is_our_temp(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
+            errno != ENOENT)
+            return fail_errno("remove stale '%s/%s'", path, entry->d_name);
+    return 0;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Strings that grow, and the few conversions that several modules share. */
+#include "base/str.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+
+void
+str_append_part(Str *str, const char *data, size_t length)
+{
+    size_t need = str->length + length + 1;
+    if (need > str->room) {
+        size_t room = str->room ? str->room : 64;
+        while (room < need)
+            room *= 2;
+        str->data = mem_resize(str->data, room, 1);
+        str->room = room;
+    }
+    if (length)
+        memcpy(str->data + str->length, data, length);
+    str->length += length;
+    str->data[str->length] = '\0';
+}
+
+void
+str_append(Str *str, const char *text)
+{
+    str_append_part(str, text, strlen(text));
+}
+
+void
+str_appendf(Str *str, const char *format, ...)
+{
+    va_list args;
+    AUTO(free) char *text = NULL;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        mem_exhausted(strlen(format));
+    va_end(args);
+    str_append(str, text);
+}
+
+void
+str_clear(Str *str)
+{
+    str->length = 0;
+    if (str->data)
+        str->data[0] = '\0';
+}
+
+void
+str_done(Str *str)
+{
+    free(str->data);
+    *str = (Str){0};
+}
+
+const char *
+str_text(const Str *str)
+{
+    return str->data ? str->data : "";
+}
+
+static void
+strlist_own(StrList *list, char *text)
+{
+    if (list->count == list->room) {
+        list->room = list->room ? list->room * 2 : 8;
+        list->items = mem_resize(list->items, list->room, sizeof(char *));
+    }
+    list->items[list->count++] = text;
+}
+
+void
+strlist_add(StrList *list, const char *text)
+{
+    strlist_own(list, mem_dup(text));
+}
+
+void
+strlist_addf(StrList *list, const char *format, ...)
+{
+    va_list args;
+    char *text = NULL;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0)
+        mem_exhausted(strlen(format));
+    va_end(args);
+    strlist_own(list, text);
+}
+
+void
+strlist_done(StrList *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->items[i]);
+    free(list->items);
+    *list = (StrList){0};
+}
+
+bool
+str_starts(const char *text, const char *start)
+{
+    return strncmp(text, start, strlen(start)) == 0;
+}
+
+bool
+str_ends(const char *text, const char *end)
+{
+    size_t length = strlen(text), tail = strlen(end);
+    return length >= tail && memcmp(text + length - tail, end, tail) == 0;
+}
+
+bool
+int_parse(const char *text, int64_t min, int64_t max, int64_t *ret_value)
+{
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (end == text || errno == ERANGE)
+        return false;
+    while (isspace((unsigned char)*end))
+        end++;
+    if (*end || value < min || value > max)
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+void
+time_format_stamp(time_t time, char *ret_text)
+{
+    struct tm parts;
+    gmtime_r(&time, &parts);
+    strftime(ret_text, STAMP_ROOM, "%Y%m%dT%H%M%SZ", &parts);
+}
+
+void
+size_format(int64_t bytes, char *ret_text)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    while ((value >= 1024 || value <= -1024) && unit + 1 < COUNT_OF(units)) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(ret_text, SIZE_ROOM, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Compression formats. A Coder takes bytes by pushes of any size and hands its result to a sink, so
+ * that nothing ever holds a whole segment; it is made once and used for many files.
+ *
+ * Every stream that we write is one that the format's own command-line tool reads, begins with the
+ * format's magic, and carries a checksum of the content where the format has one. */
+#ifndef WALDEN_FLOW_RECODE_CODEC_H
+#define WALDEN_FLOW_RECODE_CODEC_H
+
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Takes a piece of output. 0 or <0. */
+typedef int Sink(void *context, const void *data, size_t size);
+
+typedef struct Coder Coder;
+typedef struct CodecClass CodecClass;
+
+struct CodecClass {
+    const char *name;     /* registry name: what the configuration and xlog.db say */
+    const char *suffix;   /* of object names: ".zst"; NULL where there is none */
+    const uint8_t *magic; /* first bytes of every stream; NULL: cannot be recognised */
+    size_t magic_size;
+    const CodecClass
+        *recognised_as;       /* what a stream of it is taken for by its magic; NULL: itself */
+    int level_min, level_max; /* both 0: levels are ignored */
+    int level_low, level_medium, level_high;
+
+    /* Makes the coder's state for compressing at this level, or for decompressing. */
+    int (*compressor_new)(int level, Coder **ret_coder);
+    int (*decompressor_new)(Coder **ret_coder);
+};
+
+/* What the classes' coders begin with. */
+struct Coder {
+    const CodecClass *class;
+    const struct CoderMethods {
+        int (*begin)(Coder *coder, int64_t content_size); /* new stream; -1: size unknown */
+        int (*push)(Coder *coder, const void *data, size_t size);
+        int (*finish)(Coder *coder); /* ERR_DATA when a stream to decompress ends too early */
+        void (*free)(Coder *coder);
+    } * methods;
+    Sink *sink;
+    void *sink_context;
+};
+
+/* The class of that name, or NULL. "none" is the class that copies. */
+const CodecClass *codec_find(const char *name);
+
+/* Calls visit for every class, in alphabetical order. */
+const CodecClass *const *codec_all(size_t *ret_count);
+
+/* Which codec wrote a stream that begins so; NULL: none of them. Reads at most CODEC_MAGIC_MAX
+ * bytes. pigz and pygzip are recognised as gzip, pybzip2 as bzip2. */
+enum { CODEC_MAGIC_MAX = 16 };
+const CodecClass *codec_recognise(const void *data, size_t size);
+
+/* Level for "low", "medium", "high" or a number, clamped to the codec's range; NULL is medium.
+ * False if the text is none of these. */
+bool codec_level(const CodecClass *class, const char *text, int *ret_level);
+
+/* A coder for many streams. Free with coder_free. */
+int compressor_new(const CodecClass *class, int level, Coder **ret_coder);
+int decompressor_new(const CodecClass *class, Coder **ret_coder);
+void coder_free(Coder *coder);
+
+/* One stream: begin, any number of pushes, finish. After a failure, begin starts afresh.
+ * content_size is the plain size where it is known, else -1. Decompressing takes concatenated
+ * streams; anything else behind the end of a stream, or a stream that ends too early, is ERR_DATA.
+ */
+int coder_begin(Coder *coder, int64_t content_size, Sink *sink, void *context);
+int coder_push(Coder *coder, const void *data, size_t size);
+int coder_finish(Coder *coder);
+
+AUTO_DEFINE(coder, Coder *, coder_free)
+
+/* What "custom" stands for at one server, and where programs are looked for. */
+typedef struct CustomCodec {
+    const char *compress; /* shell line: standard input to standard output; NULL: not configured */
+    const char *decompress;
+    const uint8_t *magic; /* NULL: not configured */
+    size_t magic_size;
+    const char *path_prefix; /* before PATH, or NULL */
+} CustomCodec;
+
+/* Codecs that are programs: "pigz" for compressing, "custom" for both. */
+bool codec_is_program(const CodecClass *class);
+
+/* Runs the program from one open file to another (both from their current offset). A non-zero exit
+ * is ERR_HOOK with the last line of its standard error. */
+int program_recode(const CodecClass *class, bool compress, int level, const CustomCodec *custom,
+                   int from_fd, int to_fd);
+
+#endif

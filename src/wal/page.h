@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Is this segment what its name says? Page headers, the record chain and its CRC-32C, as in
+ * PostgreSQL's access/xlog_internal.h and xlogreader.c, PostgreSQL 10 to 18. Works on a stream of
+ * bytes; never holds more than one page. */
+#ifndef WALDEN_WAL_PAGE_H
+#define WALDEN_WAL_PAGE_H
+
+#include "wal/name.h"
+
+#include <stddef.h>
+
+/* First bytes of a segment that hold its long page header. */
+enum { WAL_LONG_HEADER_SIZE = 40 };
+
+typedef enum WalHeaderVerdict {
+    WAL_HEADER_FITS,     /* a known version's long page header, and it agrees with the name */
+    WAL_HEADER_UNKNOWN,  /* no page header of a version that we know; *ret_facts is not set */
+    WAL_HEADER_FOREIGN,  /* a known header that contradicts the name; ret_reason says how */
+    WAL_HEADER_TOO_SHORT /* fewer than WAL_LONG_HEADER_SIZE bytes, yet what is there may be a header
+                          */
+} WalHeaderVerdict;
+
+typedef struct WalFacts {
+    uint16_t magic;
+    int major;          /* PostgreSQL version that writes this magic: 10 .. 18 */
+    Timeline timeline;  /* of the first page: that of the name, or an older one (first segment after
+                           a timeline switch begins with a copy of the old timeline's pages) */
+    uint64_t system_id; /* of the cluster */
+    uint32_t segment_size; /* bytes */
+    uint32_t page_size;    /* bytes; 8192 unless PostgreSQL was built otherwise */
+} WalFacts;
+
+/* Compares the beginning of a segment or partial segment with its name: timeline (not younger than
+ * the name's), page address, sane segment and page size. reason has room for 200 bytes, set for
+ * FOREIGN. */
+enum { WAL_REASON_ROOM = 200 };
+WalHeaderVerdict wal_header_check(const void *data, size_t size, const WalName *name,
+                                  WalFacts *ret_facts, char *ret_reason);
+
+/* A checker fed with the bytes of one segment from its start (wal_validation = full). Checks every
+ * page header (magic, address, timeline not going back, remaining length) and every record that
+ * lies in the segment: length, back-link to the record before it, CRC-32C. A record that begins in
+ * the segment before, or ends in the next, is checked as far as its bytes are here (header and
+ * continuation flags). The zeroed rest of a segment after its last record (pg_switch_wal, end of a
+ * partial) is accepted. */
+typedef struct WalChecker WalChecker;
+
+/* facts as returned by wal_header_check for this file. */
+WalChecker *wal_checker_new(const WalName *name, const WalFacts *facts);
+void wal_checker_free(WalChecker *checker);
+
+/* Any number of bytes at a time. <0 (ERR_DATA) with page address and reason at the first fault. */
+int wal_checker_push(WalChecker *checker, const void *data, size_t size);
+
+/* The file has ended; a segment must have had all its bytes, a partial may be short. */
+int wal_checker_finish(WalChecker *checker);
+
+#endif

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "../unit.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+static void
+put(const char *path, const char *text)
+{
+    AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    assert_true(fd >= 0);
+    assert_done(file_write(fd, text, strlen(text), path));
+}
+
+static void
+assert_text(const char *path, const char *expected)
+{
+    AUTO(str) Str text = {0};
+    assert_done(file_read_text(path, 1000, &text));
+    assert_string_equal(str_text(&text), expected);
+}
+
+static size_t
+entries(const char *path)
+{
+    size_t count = 0;
+    AUTO(closedir) DIR *dir = opendir(path);
+    while (readdir(dir))
+        count++;
+    return count - 2;
+}
+
+static void
+publish(const char *dir, const char *name, const char *text, int expected)
+{
+    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
+    assert_done(atomic_open(dir, name, 0600, &file));
+    assert_done(file_write(file.fd, text, strlen(text), name));
+    assert_int_equal(atomic_publish(&file), expected);
+}
+
+static void
+test_publish_never_replaces(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *path = mem_printf("%s/one", dir);
+    publish(dir, "one", "first", 0);
+    publish(dir, "one", "second", ATOMIC_EXISTS);
+    assert_text(path, "first");
+    assert_int_equal(entries(dir), 1);
+    scratch_remove(dir);
+}
+
+static void
+test_unpublished_leaves_nothing(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AtomicFile file;
+    assert_done(atomic_open(dir, "one", 0600, &file));
+    assert_done(file_write(file.fd, "x", 1, "one"));
+    atomic_close(&file);
+    assert_int_equal(entries(dir), 0);
+    atomic_close(&file); /* twice is fine */
+    scratch_remove(dir);
+}
+
+static void
+test_replace(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *path = mem_printf("%s/one", dir);
+    put(path, "old");
+    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
+    assert_done(atomic_open(dir, "one", 0600, &file));
+    assert_done(file_write(file.fd, "new", 3, "one"));
+    assert_text(path, "old");
+    assert_done(atomic_replace(&file));
+    assert_text(path, "new");
+    assert_int_equal(entries(dir), 1);
+    scratch_remove(dir);
+}
+
+static void
+test_open_in_missing_directory(void **state)
+{
+    (void)state;
+    AtomicFile file = ATOMIC_NONE;
+    assert_fails(atomic_open("/nonexistent/x", "one", 0600, &file), ERR_IO, "/nonexistent/x");
+    assert_int_equal(file.fd, -1);
+}
+
+static void
+test_sweep_takes_only_our_temporaries(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    const char *const keep[] = {"000000010000000000000001", ".hidden.tmp", "x.1.tmp", ".x.1.tmpx",
+                                ".1.tmp"};
+    for (size_t i = 0; i < COUNT_OF(keep); i++) {
+        AUTO(free) char *path = mem_printf("%s/%s", dir, keep[i]);
+        put(path, "x");
+    }
+    AUTO(free) char *stale = mem_printf("%s/.000000010000000000000002.4711.tmp", dir);
+    put(stale, "x");
+    assert_done(dir_sweep(dir));
+    assert_int_equal(access(stale, F_OK), -1);
+    assert_int_equal(entries(dir), COUNT_OF(keep));
+    scratch_remove(dir);
+}
+
+static void
+test_dir_make(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *deep = mem_printf("%s/a/b/c", dir);
+    AUTO(free) char *file = mem_printf("%s/file", dir);
+    AUTO(free) char *below = mem_printf("%s/file/x", dir);
+    assert_done(dir_make(deep));
+    assert_done(dir_make(deep));
+    put(file, "x");
+    assert_fails(dir_make(file), ERR_IO, "Not a directory");
+    assert_fails(dir_make(below), ERR_IO, "Not a directory");
+    scratch_remove(dir);
+}
+
+static void
+test_move(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *from = mem_printf("%s/from", dir);
+    AUTO(free) char *to = mem_printf("%s/to", dir);
+    put(from, "text");
+    assert_done(file_move(from, dir, "to"));
+    assert_text(to, "text");
+    assert_int_equal(file_move(from, dir, "other"), FILE_GONE);
+    put(from, "new");
+    assert_int_equal(file_move(from, dir, "to"), FILE_EXISTS);
+    assert_text(to, "text");
+    assert_text(from, "new");
+    scratch_remove(dir);
+}
+
+/* /dev/shm is a file system of its own wherever it exists */
+static void
+test_move_to_other_file_system(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    char far[] = "/dev/shm/walden-unit-XXXXXX";
+    struct stat here, there;
+    if (!mkdtemp(far) || stat(dir, &here) < 0 || stat(far, &there) < 0 ||
+        here.st_dev == there.st_dev)
+        skip();
+    AUTO(free) char *from = mem_printf("%s/from", dir);
+    AUTO(free) char *to = mem_printf("%s/to", far);
+    put(from, "text");
+    struct timespec times[2] = {{.tv_sec = 1000, .tv_nsec = 5}, {.tv_sec = 2000, .tv_nsec = 7}};
+    utimensat(AT_FDCWD, from, times, 0);
+    assert_done(file_move(from, far, "to"));
+    assert_text(to, "text");
+    struct stat st;
+    assert_int_equal(stat(to, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+    assert_int_equal(st.st_mtim.tv_sec, 2000);
+    assert_int_equal(st.st_mtim.tv_nsec, 7);
+    assert_int_equal(access(from, F_OK), -1);
+    put(from, "new");
+    assert_int_equal(file_move(from, far, "to"), FILE_EXISTS);
+    assert_text(to, "text");
+    scratch_remove(mem_dup(far));
+    scratch_remove(dir);
+}
+
+static void
+test_read_text_limit(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *path = mem_printf("%s/f", dir);
+    AUTO(str) Str text = {0};
+    put(path, "12345");
+    assert_fails(file_read_text(path, 4, &text), ERR_DATA, "larger than 4 bytes");
+    scratch_remove(dir);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_publish_never_replaces),
+        cmocka_unit_test(test_unpublished_leaves_nothing),
+        cmocka_unit_test(test_replace),
+        cmocka_unit_test(test_open_in_missing_directory),
+        cmocka_unit_test(test_sweep_takes_only_our_temporaries),
+        cmocka_unit_test(test_dir_make),
+        cmocka_unit_test(test_move),
+        cmocka_unit_test(test_move_to_other_file_system),
+        cmocka_unit_test(test_read_text_limit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "../unit.h"
+
+static jmp_buf exhausted;
+
+static void
+note_exhausted(size_t size)
+{
+    (void)size;
+    longjmp(exhausted, 1);
+}
+
+static void
+test_overflow_is_caught(void **state)
+{
+    (void)state;
+    void (*before)(size_t) = mem_exhausted;
+    mem_exhausted = note_exhausted;
+    if (setjmp(exhausted) == 0) {
+        mem_resize(NULL, SIZE_MAX / 2, 3);
+        fail_msg("an impossible size was accepted");
+    }
+    mem_exhausted = before;
+}
+
+static void
+test_arena(void **state)
+{
+    (void)state;
+    AUTO(arena) Arena *arena = arena_new();
+    char *large = arena_alloc(arena, 1 << 20);
+    assert_int_equal(large[(1 << 20) - 1], 0);
+    char *texts[5000];
+    for (int i = 0; i < 5000; i++)
+        texts[i] = arena_printf(arena, "text %d", i);
+    for (int i = 0; i < 5000; i++) {
+        char expected[16];
+        snprintf(expected, sizeof(expected), "text %d", i);
+        assert_string_equal(texts[i], expected);
+        assert_int_equal((uintptr_t)texts[i] % _Alignof(max_align_t), 0);
+    }
+    assert_null(arena_dup(arena, NULL));
+    assert_string_equal(arena_dup_part(arena, "abcdef", 3), "abc");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_overflow_is_caught),
+        cmocka_unit_test(test_arena),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

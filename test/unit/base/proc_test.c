@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "../unit.h"
+
+#include "base/clock.h"
+#include "base/proc.h"
+
+#include <signal.h>
+
+static void
+collect(void *context, bool is_stderr, const char *line)
+{
+    str_appendf(context, "%s:%s|", is_stderr ? "err" : "out", line);
+}
+
+static int
+run(const char *shell, int64_t timeout_ms, Str *output, int *ret_status)
+{
+    StrList env = {0};
+    strlist_add(&env, "WALDEN_UNIT=a b");
+    ProcSpec spec = {.shell = shell,
+                     .env = &env,
+                     .path_prefix = "/opt/first",
+                     .stdin_fd = -1,
+                     .stdout_fd = -1,
+                     .on_line = collect,
+                     .context = output,
+                     .timeout_ms = timeout_ms};
+    int result = proc_run(&spec, ret_status);
+    strlist_done(&env);
+    return result;
+}
+
+static void
+test_lines_and_status(void **state)
+{
+    (void)state;
+    AUTO(str) Str output = {0};
+    int status = -1;
+    assert_done(run("echo \"$WALDEN_UNIT\"; printf half; exit 7", 0, &output, &status));
+    assert_int_equal(status, 7);
+    assert_string_equal(str_text(&output), "out:a b|out:half|");
+    str_clear(&output);
+    assert_done(run("echo no >&2; kill -9 $$", 0, &output, &status));
+    assert_int_equal(status, 256 + 9);
+    assert_string_equal(str_text(&output), "err:no|");
+}
+
+static void
+test_path_prefix(void **state)
+{
+    (void)state;
+    AUTO(str) Str output = {0};
+    int status = -1;
+    assert_done(run("echo $PATH | cut -d: -f1; printenv | grep -c ^PATH=", 0, &output, &status));
+    assert_string_equal(str_text(&output), "out:/opt/first|out:1|");
+}
+
+static void
+test_timeout_ends_the_whole_group(void **state)
+{
+    (void)state;
+    AUTO(str) Str output = {0};
+    int status = -1;
+    assert_fails(run("sleep 100 & echo $!; wait", 100, &output, &status), ERR_TIMEOUT, "100 ms");
+    pid_t child = (pid_t)strtol(str_text(&output) + strlen("out:"), NULL, 10);
+    assert_true(child > 1);
+    for (int i = 0; i < 100 && kill(child, 0) == 0; i++) {
+        AUTO(free) char *path = mem_printf("/proc/%d/stat", (int)child);
+        FILE *file = fopen(path, "r");
+        char text[256] = "";
+        if (file && fgets(text, sizeof(text), file) && strstr(text, ") Z "))
+            i = 100; /* dead, and nobody has waited for it */
+        if (file)
+            fclose(file);
+        clock_pause_ms(20);
+        if (i == 99)
+            fail_msg("the hook's child is still alive");
+    }
+}
+
+/* A hook may leave a daemon behind that holds our pipes. */
+static void
+test_background_child_does_not_hold_us(void **state)
+{
+    (void)state;
+    AUTO(str) Str output = {0};
+    int status = -1;
+    int64_t before = clock_ms();
+    assert_done(run("sleep 5 & echo started", 0, &output, &status));
+    assert_true(clock_ms() - before < 4000);
+    assert_int_equal(status, 0);
+    assert_string_equal(str_text(&output), "out:started|");
+}
+
+static void
+test_not_startable(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"/nonexistent/program", NULL};
+    ProcSpec spec = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1};
+    int status = 0;
+    assert_fails(proc_run(&spec, &status), ERR_HOOK, "/nonexistent/program");
+}
+
+static void
+test_much_output(void **state)
+{
+    (void)state;
+    AUTO(str) Str output = {0};
+    int status = -1;
+    assert_done(run("i=0; while [ $i -lt 3000 ]; do echo 0123456789012345678901234567890123456789; "
+                    "echo x >&2; i=$((i+1)); done",
+                    0, &output, &status));
+    assert_int_equal(status, 0);
+    assert_int_equal(output.length, 3000 * (strlen("out:|") + 40 + strlen("err:x|")));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lines_and_status),
+        cmocka_unit_test(test_path_prefix),
+        cmocka_unit_test(test_timeout_ends_the_whole_group),
+        cmocka_unit_test(test_background_child_does_not_hold_us),
+        cmocka_unit_test(test_not_startable),
+        cmocka_unit_test(test_much_output),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: PostgreSQL */
+#include "../unit.h"
+
+#include "base/str.h"
+
+static void
+test_append(void **state)
+{
+    (void)state;
+    AUTO(str) Str str = {0};
+    assert_string_equal(str_text(&str), "");
+    for (int i = 0; i < 1000; i++)
+        str_appendf(&str, "%d,", i % 10);
+    assert_int_equal(str.length, 2000);
+    str_clear(&str);
+    str_append(&str, "a");
+    str_append_part(&str, "bcd", 2);
+    assert_string_equal(str_text(&str), "abc");
+}
+
+static void
+test_int_parse(void **state)
+{
+    (void)state;
+    int64_t value = 7;
+    assert_true(int_parse("42", 0, 100, &value));
+    assert_int_equal(value, 42);
+    assert_true(int_parse(" -3 ", -10, 100, &value));
+    assert_int_equal(value, -3);
+    const char *const bad[] = {"", " ", "x", "4x", "4 2", "101", "99999999999999999999", "-1"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        assert_false(int_parse(bad[i], 0, 100, &value));
+    assert_int_equal(value, -3);
+}
+
+static void
+test_sizes(void **state)
+{
+    (void)state;
+    const struct {
+        int64_t bytes;
+        const char *text;
+    } cases[] = {{0, "0 B"},         {1023, "1023 B"},       {1024, "1.0 KiB"},
+                 {-96, "-96 B"},     {16 << 20, "16.0 MiB"}, {1536LL << 20, "1.5 GiB"},
+                 {-2048, "-2.0 KiB"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[SIZE_ROOM];
+        size_format(cases[i].bytes, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void
+test_stamp(void **state)
+{
+    (void)state;
+    char text[STAMP_ROOM];
+    time_format_stamp(1704067200, text);
+    assert_string_equal(text, "20240101T000000Z");
+}
+
+static void
+test_ends(void **state)
+{
+    (void)state;
+    assert_true(str_starts("abc", "ab"));
+    assert_false(str_starts("a", "ab"));
+    assert_true(str_ends("a.tmp", ".tmp"));
+    assert_false(str_ends("tmp", ".tmp"));
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_append), cmocka_unit_test(test_int_parse),
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_stamp),
+        cmocka_unit_test(test_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

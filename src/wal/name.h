@@ -43,20 +43,24 @@ void wal_segment_name(Timeline timeline, Lsn lsn, uint32_t segment_size, char *r
 /* First byte of the segment. False if its number is out of range for the segment size. */
 bool wal_segment_start(const WalName *name, uint32_t segment_size, Lsn *ret_lsn);
 
-/* The segment that follows on the same timeline. segment_size 0: unknown; then only the last group
- * is counted up (see interface 1.3). False at the end of the number space. */
+/* The segment that follows on the same timeline; of a label, the one after the segment that it
+ * names. segment_size 0: unknown; then only the last group is counted up, also past the border
+ * where the middle one would move on, and the caller has to look whether such a file exists. False
+ * at the end of the number space, for a history file, and for a segment that is out of range. */
 bool wal_name_next(const WalName *name, uint32_t segment_size, WalName *ret_next);
 
-/* Formats a segment's name (kind WAL_SEGMENT). */
+/* Formats a segment's name (kind WAL_SEGMENT), in upper case. ret_name has room for WAL_NAME_ROOM
+ * bytes. */
 void wal_name_format(const WalName *name, char *ret_name);
 
-/* "X/Y" as PostgreSQL prints LSNs. */
+/* "X/Y" as PostgreSQL prints LSNs: one to eight hex digits on each side, nothing else. ret_text has
+ * room for LSN_ROOM bytes. */
 bool lsn_parse(const char *text, Lsn *ret_lsn);
 enum { LSN_ROOM = 20 };
 void lsn_format(Lsn lsn, char *ret_text);
 
 /* Order in which files are archived: history files first, then byte order, which is timeline and
- * position order. As strcmp. */
+ * position order. Negative, 0 or positive, as strcmp. */
 int wal_archive_order(const char *a, const char *b);
 
 #endif

@@ -18,8 +18,10 @@ typedef struct History {
     HistoryEntry *entries; /* oldest ancestor first */
 } History;
 
-/* Parses the text of a history file; memory is the arena's. ERR_DATA names the line. Blank lines
- * and comments (#) are passed over; the reason is optional, as PostgreSQL itself reads it. */
+/* Parses the text of a history file; memory is the arena's. Blank lines and comments (#) are passed
+ * over; the reason is optional ("" then), as PostgreSQL itself reads it. ERR_DATA names the line
+ * that cannot be read, or whose timeline is not greater than the one before. A file without any
+ * entry is ERR_DATA too: the server writes none such. */
 int history_parse(const char *text, Arena *arena, History *ret_history);
 
 #endif

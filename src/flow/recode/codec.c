@@ -9,8 +9,8 @@
 
 /* In alphabetical order, which is the order of recognition too. */
 static const CodecClass *const classes[] = {
-    &codec_none,
-    &codec_zstd,
+    &codec_bzip2,   &codec_custom, &codec_gzip,   &codec_lz4, &codec_none, &codec_pigz,
+    &codec_pybzip2, &codec_pygzip, &codec_snappy, &codec_xz,  &codec_zstd,
 };
 
 const CodecClass *

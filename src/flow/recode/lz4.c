@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The format lz4 (frames, not the legacy format): one frame with a checksum of its content and,
+ * where it is known, the content's size. Reads any number of frames, skippable ones too. */
+#include "flow/recode/coder.h"
+
+#include <lz4frame.h>
+
+/* What is handed to the library at a time: one block, for which it needs no buffer of its own. */
+#define SLICE KIB(256)
+
+typedef struct Lz4Compressor {
+    Coder coder;
+    LZ4F_cctx *lz4;
+    LZ4F_preferences_t preferences;
+    char *out;
+    size_t out_size;
+} Lz4Compressor;
+
+typedef struct Lz4Decompressor {
+    Coder coder;
+    LZ4F_dctx *lz4;
+    char *out;
+    bool frame_ended;
+} Lz4Decompressor;
+
+/* Passes on what a call of the library wrote, or its failure. */
+static int
+compress_wrote(Lz4Compressor *self, size_t code)
+{
+    if (LZ4F_isError(code))
+        return coder_fail_compress(&self->coder, LZ4F_getErrorName(code));
+    return coder_emit(&self->coder, self->out, code);
+}
+
+static int
+compress_begin(Coder *coder, int64_t content_size)
+{
+    Lz4Compressor *self = (Lz4Compressor *)coder;
+    self->preferences.frameInfo.contentSize =
+        content_size < 0 ? 0 : (unsigned long long)content_size;
+    return compress_wrote(
+        self, LZ4F_compressBegin(self->lz4, self->out, self->out_size, &self->preferences));
+}
+
+static int
+compress_push(Coder *coder, const void *data, size_t size)
+{
+    Lz4Compressor *self = (Lz4Compressor *)coder;
+    for (size_t done = 0, slice; done < size; done += slice) {
+        slice = size - done < SLICE ? size - done : SLICE;
+        TRY(compress_wrote(self, LZ4F_compressUpdate(self->lz4, self->out, self->out_size,
+                                                     (const char *)data + done, slice, NULL)));
+    }
+    return 0;
+}
+
+static int
+compress_finish(Coder *coder)
+{
+    Lz4Compressor *self = (Lz4Compressor *)coder;
+    return compress_wrote(self, LZ4F_compressEnd(self->lz4, self->out, self->out_size, NULL));
+}
+
+static void
+compress_free(Coder *coder)
+{
+    Lz4Compressor *self = (Lz4Compressor *)coder;
+    LZ4F_freeCompressionContext(self->lz4);
+    free(self->out);
+    free(self);
+}
+
+static const struct CoderMethods compress_methods = {compress_begin, compress_push, compress_finish,
+                                                     compress_free};
+
+static int
+lz4_compressor_new(int level, Coder **ret_coder)
+{
+    Lz4Compressor *self = mem_alloc(sizeof(*self));
+    self->coder.methods = &compress_methods;
+    LZ4F_createCompressionContext(&self->lz4, LZ4F_VERSION);
+    coder_must(self->lz4);
+    self->preferences.compressionLevel = level;
+    self->preferences.frameInfo.blockSizeID = LZ4F_max256KB;
+    self->preferences.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled;
+    self->out_size = LZ4F_compressBound(SLICE, &self->preferences);
+    self->out = mem_alloc(self->out_size);
+    *ret_coder = &self->coder;
+    return 0;
+}
+
+static int
+decompress_begin(Coder *coder, int64_t content_size)
+{
+    Lz4Decompressor *self = (Lz4Decompressor *)coder;
+    (void)content_size;
+    LZ4F_resetDecompressionContext(self->lz4);
+    self->frame_ended = false;
+    return 0;
+}
+
+static int
+decompress_push(Coder *coder, const void *data, size_t size)
+{
+    Lz4Decompressor *self = (Lz4Decompressor *)coder;
+    const char *from = data, *end = from + size;
+    bool full = false;
+    /* A full buffer may mean that there is more to come without further input. */
+    while (from < end || full) {
+        size_t written = SLICE, taken = (size_t)(end - from);
+        size_t wanted = LZ4F_decompress(self->lz4, self->out, &written, from, &taken, NULL);
+        if (LZ4F_isError(wanted))
+            return coder_fail_damaged(coder, LZ4F_getErrorName(wanted));
+        self->frame_ended = wanted == 0;
+        from += taken;
+        full = written == SLICE && !self->frame_ended;
+        TRY(coder_emit(coder, self->out, written));
+    }
+    return 0;
+}
+
+static int
+decompress_finish(Coder *coder)
+{
+    return ((Lz4Decompressor *)coder)->frame_ended ? 0 : coder_fail_early_end(coder);
+}
+
+static void
+decompress_free(Coder *coder)
+{
+    Lz4Decompressor *self = (Lz4Decompressor *)coder;
+    LZ4F_freeDecompressionContext(self->lz4);
+    free(self->out);
+    free(self);
+}
+
+static const struct CoderMethods decompress_methods = {decompress_begin, decompress_push,
+                                                       decompress_finish, decompress_free};
+
+static int
+lz4_decompressor_new(Coder **ret_coder)
+{
+    Lz4Decompressor *self = mem_alloc(sizeof(*self));
+    self->coder.methods = &decompress_methods;
+    LZ4F_createDecompressionContext(&self->lz4, LZ4F_VERSION);
+    coder_must(self->lz4);
+    self->out = mem_alloc(SLICE);
+    *ret_coder = &self->coder;
+    return 0;
+}
+
+static const uint8_t lz4_magic[] = {0x04, 0x22, 0x4d, 0x18};
+
+const CodecClass codec_lz4 = {
+    .name = "lz4",
+    .suffix = ".lz4",
+    .magic = lz4_magic,
+    .magic_size = sizeof(lz4_magic),
+    .level_min = 0,
+    .level_max = 16,
+    .level_low = 0,
+    .level_medium = 6,
+    .level_high = 10,
+    .compressor_new = lz4_compressor_new,
+    .decompressor_new = lz4_decompressor_new,
+};

@@ -60,6 +60,8 @@ const char *const barman_options[] = {
     "model",
     "network_compression",
     "parallel_jobs",
+    "parallel_jobs_start_batch_period",
+    "parallel_jobs_start_batch_size",
     "post_backup_retry_script",
     "post_backup_script",
     "post_delete_retry_script",

@@ -88,7 +88,7 @@ apply_model(Resolver *resolver, ServerConfig *server)
         return;
     bool exists =
         settings_find(resolver->settings, model, "", &file) && resolve_is_model(resolver, model);
-    const char *cluster = exists ? resolve_text(resolver, model, "cluster") : NULL;
+    const char *cluster = exists ? resolve_text(resolver, model, "cluster", false) : NULL;
     if (!exists)
         disable(server, arena_printf(arena, "active model '%s' is not defined", model));
     else if (!cluster || !server->cluster || strcmp(cluster, server->cluster) != 0)
@@ -104,7 +104,7 @@ static void
 force_archiver(Resolver *resolver, ServerConfig *server, const IniLine *header, const char *file)
 {
     if (server->archiver || server->streaming_archiver ||
-        resolve_text(resolver, server->name, "primary_ssh_command"))
+        resolve_text(resolver, server->name, "primary_ssh_command", true))
         return;
     server->archiver = true;
     strlist_addf(&resolver->config->warnings,
@@ -138,7 +138,7 @@ add_server(Resolver *resolver, const char *name)
         return fail(ERR_CONFIG, "%s:%d: 'all' is reserved, it cannot be the name of a server", file,
                     header->number);
     if (resolve_is_model(resolver, name)) {
-        if (!resolve_text(resolver, name, "cluster"))
+        if (!resolve_text(resolver, name, "cluster", false))
             strlist_addf(&config->warnings, "%s:%d: model '%s' has no cluster, it cannot be used",
                          file, header->number, name);
         return 0;

@@ -223,18 +223,21 @@ resolve_model(Resolver *resolver, ServerConfig *server, const char *model)
 }
 
 const char *
-resolve_text(Resolver *resolver, const char *section, const char *key)
+resolve_text(Resolver *resolver, const char *section, const char *key, bool inherit)
 {
-    Scope scope = {.resolver = resolver, .section = section};
+    Scope own = {.resolver = resolver, .section = section};
+    Scope global = {.resolver = resolver, .section = SECTION_GLOBAL};
     const char *text = NULL, *file = NULL;
-    return find_text(&scope, key, &text, &file) ? text : NULL;
+    if (!find_text(&own, key, &text, &file) && inherit)
+        find_text(&global, key, &text, &file);
+    return text;
 }
 
 bool
 resolve_is_model(Resolver *resolver, const char *section)
 {
     bool is_model = false;
-    const char *text = resolve_text(resolver, section, "model");
+    const char *text = resolve_text(resolver, section, "model", false);
     return text && value_BOOL.read(text, NULL, resolver->config->arena, &is_model) && is_model;
 }
 

@@ -23,8 +23,9 @@ void resolve_model(Resolver *resolver, ServerConfig *server, const char *model);
 /* True when the section has a true `model`, and so is not a server. */
 bool resolve_is_model(Resolver *resolver, const char *section);
 
-/* The value that a section itself gives to an option that is not in our table, or NULL. */
-const char *resolve_text(Resolver *resolver, const char *section, const char *key);
+/* The value of an option that is not in our table, from the section or, with `inherit`, [barman].
+ * NULL: not set. */
+const char *resolve_text(Resolver *resolver, const char *section, const char *key, bool inherit);
 
 /* Warns of every option in the file that nobody knows or that stands in the wrong section. */
 void resolve_check_names(Resolver *resolver, const IniFile *file);

@@ -38,12 +38,13 @@ def owner():
     return "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 
-def as_owner(*command):
-    """The command line that runs `command` as owner()."""
-    command = [str(word) for word in command]
-    if os.geteuid() != 0:
-        return command
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", *command]
+def as_owner(*command, with_us=False):
+    """The command line that runs `command` as owner(). with_us: it gets SIGINT when we end."""
+    options = ["--pdeathsig=INT"] if with_us else []
+    if os.geteuid() == 0:
+        options += ["--reuid=postgres", "--regid=postgres", "--init-groups"]
+    lead = ["setpriv", *options, "--"] if options else []
+    return lead + [str(word) for word in command]
 
 
 def give(*paths):
@@ -128,7 +129,7 @@ class Postgres:
     def _spawn(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                as_owner(bindir() / "postgres", "-D", self.data, "-p", self.port),
+                as_owner(bindir() / "postgres", "-D", self.data, "-p", self.port, with_us=True),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
             )
 

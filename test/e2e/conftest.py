@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: PostgreSQL
+"""Fixtures of the end-to-end tests. The program under test is $WALDEN, else build/walden."""
+
+import os
+import shutil
+
+import pytest
+
+from home import WALDEN, Home
+from pg import Postgres, short_directory
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "parallel: drives several workers; run under TSan, too")
+    config.addinivalue_line("markers", "barman: needs Debian's Barman")
+
+
+def pytest_sessionstart(session):
+    if not os.access(WALDEN, os.X_OK):
+        pytest.exit(f"no program '{WALDEN}': run ./dev build, or set WALDEN", returncode=2)
+
+
+@pytest.fixture
+def workdir():
+    """An empty directory with a short name, removed afterwards unless $WALDEN_KEEP is set."""
+    path = short_directory("walden-test-")
+    yield path
+    if os.environ.get("WALDEN_KEEP"):
+        print(f"kept: {path}")
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def home(workdir):
+    """A Home; options are set by home.configure(compression="zstd")."""
+    return Home(workdir / "home")
+
+
+@pytest.fixture
+def postgres(workdir, home):
+    """A running server with 1 MB segments that archives into the home's incoming/."""
+    with Postgres(workdir / "pg", archive_to=home.incoming) as server:
+        home.configure(conninfo=server.conninfo, streaming_conninfo=server.conninfo)
+        yield server

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: PostgreSQL
+# shellcheck shell=bash
+# Everything that can be said of the sources without running them. Each check is a function of one
+# pipeline; with names given, only those run.
+set -euo pipefail
+. tools/dev/lib.sh
+
+sources() {
+    find src test -name '*.[ch]' -print0
+}
+
+layers() { # who includes whom
+    /usr/bin/python3 tools/lint/layers.py
+}
+
+text() { # licence lines, lengths, unfinished work
+    /usr/bin/python3 tools/lint/text.py
+}
+
+format() {
+    sources | xargs -0 clang-format-14 --dry-run -Werror --
+}
+
+tidy() { # the compiler's view comes from the tests' build
+    find src -name '*.c' -print0 | sort -z |
+        xargs -0 -P"$(nproc)" -n1 clang-tidy-14 --quiet -p build-test 2>&1 |
+        sed '/^[0-9]* warnings\? generated\.$/d; /^Suppressed /d; /^Use -header-filter/d'
+}
+
+shell() {
+    shellcheck -x dev .ci/run tools/dev/*.sh
+}
+
+options() { # every option of the configuration is documented
+    [ ! -e tools/lint/options_documented.py ] || /usr/bin/python3 tools/lint/options_documented.py
+}
+
+[ $# -gt 0 ] || set -- layers text format shell options tidy
+need build lint
+failed=()
+for check in "$@"; do
+    case $check in
+    layers | text | format | shell | options) ;;
+    tidy) build build-test ;;
+    *) die "lint: no check '$check'; there are: layers text format shell options tidy" ;;
+    esac
+    if "$check"; then
+        say "lint $check: ok"
+    else
+        say "lint $check: FAILED"
+        failed+=("$check")
+    fi
+done
+[ ${#failed[@]} -eq 0 ] || die "lint failed: ${failed[*]}"

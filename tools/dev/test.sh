@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: PostgreSQL
+# shellcheck shell=bash
+# Unit tests (meson, cmocka) and end-to-end tests (pytest) against a build of their own. With
+# $DEV_TALLY, appends "PASSED FAILED" as meson and pytest counted them to that file.
+set -euo pipefail
+. tools/dev/lib.sh
+
+directory=build-test options=() unit=() e2e=() which=both
+while [ $# -gt 0 ]; do
+    case $1 in
+    --asan)
+        directory=build-asan
+        options=("-Db_sanitize=address,undefined")
+        ;;
+    --tsan)
+        directory=build-tsan
+        options=(-Db_sanitize=thread)
+        unit=(pipeline)
+        e2e=(-m parallel)
+        ;;
+    --clang)
+        need clang
+        directory=build-clang
+        export CC=clang
+        ;;
+    unit | e2e)
+        which=$1
+        shift
+        break
+        ;;
+    *) die "test: no option '$1'; arguments for meson follow 'unit', those for pytest follow 'e2e'" ;;
+    esac
+    shift
+done
+case $which in
+unit) unit+=("$@") ;;
+e2e) e2e+=("$@") ;;
+esac
+
+need build test
+build "$directory" "${options[@]}"
+
+# A finding must not look like a failure that a test expects.
+export ASAN_OPTIONS=exitcode=66:detect_stack_use_after_return=1
+export UBSAN_OPTIONS=halt_on_error=1:exitcode=66:print_stacktrace=1
+export TSAN_OPTIONS=halt_on_error=1:exitcode=66
+# ThreadSanitizer does not find its addresses where the kernel spreads them widely.
+runner=()
+[ "$directory" != build-tsan ] || runner=(setarch --addr-no-randomize)
+
+failed=0
+mkdir -p build-logs
+log=build-logs/test.log
+: >"$log"
+if [ "$which" != e2e ]; then
+    "${runner[@]}" meson test -C "$directory" --no-rebuild --print-errorlogs "${unit[@]}" 2>&1 |
+        tee -a "$log" || failed=1
+fi
+if [ "$which" != unit ]; then
+    # Another Python on the PATH would lack Debian's modules.
+    WALDEN=$PWD/$directory/walden "${runner[@]}" /usr/bin/python3 -m pytest --quiet \
+        -p no:cacheprovider test/e2e "${e2e[@]}" 2>&1 | tee -a "$log" || failed=1
+fi
+if [ -n "${DEV_TALLY:-}" ]; then
+    # shellcheck source=tools/dev/tally.awk
+    awk -f tools/dev/tally.awk "$log" >>"$DEV_TALLY"
+fi
+exit "$failed"

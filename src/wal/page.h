@@ -41,15 +41,20 @@ WalHeaderVerdict wal_header_check(const void *data, size_t size, const WalName *
  * page header (magic, address, timeline not going back, remaining length) and every record that
  * lies in the segment: length, back-link to the record before it, CRC-32C. A record that begins in
  * the segment before, or ends in the next, is checked as far as its bytes are here (header and
- * continuation flags). The zeroed rest of a segment after its last record (pg_switch_wal, end of a
- * partial) is accepted. */
+ * continuation flags); so is one that a crash of the server cut short. Padding and the cluster's
+ * system id are not looked at.
+ *
+ * A segment must be filled with records to its end, or to a segment switch (pg_switch_wal) and with
+ * nothing behind that. A partial may break off anywhere: its first fault is the end of WAL, unless
+ * a later page of this segment holds WAL; then it is a fault. */
 typedef struct WalChecker WalChecker;
 
 /* facts as returned by wal_header_check for this file. */
 WalChecker *wal_checker_new(const WalName *name, const WalFacts *facts);
 void wal_checker_free(WalChecker *checker);
 
-/* Any number of bytes at a time. <0 (ERR_DATA) with page address and reason at the first fault. */
+/* Any number of bytes at a time; whole pages at a time spare a copy. <0 (ERR_DATA) at the first
+ * fault, with the address of page or record and the reason; do not push more after that. */
 int wal_checker_push(WalChecker *checker, const void *data, size_t size);
 
 /* The file has ended; a segment must have had all its bytes, a partial may be short. */

@@ -187,7 +187,9 @@ record_begin(WalChecker *checker, Lsn lsn, const unsigned char *data)
 
     if (length == 0) {
         int result = fault_at("record", lsn, "is missing: the segment breaks off there");
-        return hint(result, "the file was not complete when it was copied, or it ends a timeline");
+        return hint(result,
+                    "the file was not complete when it was copied; or a cascading standby with "
+                    "archive_mode = always sent the last segment of a timeline that ended");
     }
     if (length < RECORD_HEADER)
         return fault_at("record", lsn, "has an impossible length of %u bytes", length);
@@ -234,16 +236,19 @@ record_end(WalChecker *checker, const unsigned char *data, size_t rest)
     return 0;
 }
 
-/* A segment switch may begin in the segment before and have but its end here, 8 or 16 bytes, which
- * hold info and manager; its whole segment is empty then. */
+/* The record of a segment switch may begin in the last bytes of the segment before. Then the server
+ * switches away from this one: it holds the last 8 or 16 bytes of the record, info and manager
+ * among them, and nothing else. */
 static bool
 is_end_of_switch(const unsigned char *page, const PageHeader *header, size_t size)
 {
-    const unsigned char *tail = page + PAGE_LONG_HEADER + header->rest - RECORD_ALIGN;
-    size_t used = PAGE_LONG_HEADER + header->rest;
+    size_t used = PAGE_LONG_HEADER + (size_t)header->rest;
 
-    return (header->rest == 8 || header->rest == 16) && used <= size &&
-           is_switch(tail[0], tail[1]) && is_zero(page + used, size - used);
+    if ((header->rest != 8 && header->rest != 16) || used > size)
+        return false;
+    const unsigned char *tail = page + used - (RECORD_HEADER - RECORD_INFO);
+    return is_switch(tail[0], tail[RECORD_MANAGER - RECORD_INFO]) &&
+           is_zero(page + used, size - used);
 }
 
 static int

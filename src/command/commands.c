@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The table of commands, and how they choose their servers (interface 6.3). */
+#include "command/command.h"
+
+static const Command *const commands[] = {
+    &command_archive_wal,    &command_get_wal,      &command_list_servers,
+    &command_rebuild_xlogdb, &command_show_servers,
+};
+
+const Command *const *
+command_all(size_t *ret_count)
+{
+    *ret_count = COUNT_OF(commands);
+    return commands;
+}
+
+const Command *
+command_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(name, commands[i]->name) == 0 ||
+            (commands[i]->alias && strcmp(name, commands[i]->alias) == 0))
+            return commands[i];
+    return NULL;
+}
+
+static const ServerConfig *
+known_server(const Invocation *invocation, const char *name)
+{
+    const ServerConfig *server = config_find_server(invocation->config, name);
+    if (!server)
+        report_error(invocation->report, "Unknown server '%s'", name);
+    return server;
+}
+
+const ServerConfig *
+command_server(const Invocation *invocation, const char *name)
+{
+    if (strcmp(name, "all") == 0) {
+        report_error(invocation->report, "You cannot use 'all' in a single server context");
+        return NULL;
+    }
+    const ServerConfig *server = known_server(invocation, name);
+    if (!server || !server->disabled)
+        return server;
+    report_error(invocation->report, "Disabled server '%s': %s", name,
+                 server->messages.count ? server->messages.items[0] : "its configuration is wrong");
+    return NULL;
+}
+
+const ServerConfig **
+command_servers(const Invocation *invocation, size_t *ret_count)
+{
+    const Config *config = invocation->config;
+    bool all = invocation->argument_count == 1 && strcmp(invocation->arguments[0], "all") == 0;
+    size_t count = all ? config->server_count : (size_t)invocation->argument_count;
+    AUTO(free) const ServerConfig **servers = mem_alloc((count + 1) * sizeof(*servers));
+    for (size_t i = 0; i < count; i++) {
+        servers[i] =
+            all ? &config->servers[i] : known_server(invocation, invocation->arguments[i]);
+        if (!servers[i])
+            return NULL;
+    }
+    *ret_count = count;
+    return take(servers);
+}
+
+bool
+command_skips_inactive(const Invocation *invocation, const ServerConfig *server)
+{
+    if (!server->active)
+        report_info(invocation->report, "Skipping inactive server '%s'", server->name);
+    return !server->active;
+}

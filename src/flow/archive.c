@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The way of a WAL file on one page. For each file that waits, in order:
+ *
+ *   (pre hooks)
+ *   1. it is checked, and compressed into a file of the archive that has no name yet, synced (item.c)
+ *   2. it gets its name, never in the place of another file; the directory is synced  \
+ *   3. its line is appended to the catalog, synced                                     > commit.c
+ *   4. the source is removed, and its directory synced                                /
+ *   (post hooks)
+ *
+ * Several threads do step 1 for files ahead; one does 2 to 4 for all that are ready in a row, so that
+ * many files share the syncs, and a file is never recorded before an older one of its timeline. With
+ * hooks the files go one by one, because scripts expect that. */
+#include "flow/archive.h"
+
+#include "base/log.h"
+#include "base/pipeline.h"
+#include "base/proc.h"
+#include "flow/commit.h"
+#include "flow/custom.h"
+#include "flow/hook.h"
+#include "flow/intake/intake.h"
+#include "flow/queue/queue.h"
+
+#include <sched.h>
+
+enum { WORKERS_MAX = 64 };
+
+typedef struct Run {
+    const Config *config;
+    const ServerConfig *server;
+    const ArchiveObserver *observer;
+    Recipe recipe;
+    Committer committer;
+    Queue queue;
+    Coder *compressors[WORKERS_MAX]; /* one for each worker, made at its first need */
+    Item ring[GROUP_MAX];            /* items under way: that of file i is ring[i % GROUP_MAX] */
+} Run;
+
+static void
+say(const Run *run, const char *text)
+{
+    run->observer->info(run->observer->context, text);
+}
+
+static int
+processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static int
+worker_count(const Run *run)
+{
+    int64_t wanted = run->server->archiver_workers > 0 ? run->server->archiver_workers : processors();
+    if (wanted > WORKERS_MAX)
+        wanted = WORKERS_MAX;
+    return (size_t)wanted < run->queue.count ? (int)wanted : (int)run->queue.count;
+}
+
+static void
+prepare(void *context, size_t index, int worker)
+{
+    Run *run = context;
+    Item *item = &run->ring[index % GROUP_MAX];
+    if (item_examine(&run->recipe, run->queue.files[index], item))
+        item_store(&run->recipe, &run->compressors[worker], false, item);
+}
+
+static int
+archive_in_parallel(Run *run)
+{
+    Pipeline *pipeline = NULL;
+    size_t next = 0;
+    int result = 0;
+    TRY(pipeline_start(run->queue.count, worker_count(run), GROUP_MAX, prepare, run, &pipeline));
+    for (size_t ready; result == 0 && (ready = pipeline_wait(pipeline)) > 0;) {
+        Item *group[GROUP_MAX];
+        for (size_t i = 0; i < ready; i++)
+            group[i] = &run->ring[(next + i) % GROUP_MAX];
+        result = stop_check();
+        if (result == 0)
+            result = commit_group(&run->committer, group, ready);
+        for (size_t i = 0; i < ready; i++)
+            item_done(group[i]);
+        next += ready;
+        pipeline_take(pipeline, ready);
+    }
+    Error error = *error_last();
+    for (size_t begun = pipeline_stop(pipeline); next < begun; next++)
+        item_done(&run->ring[next % GROUP_MAX]);
+    error_restore(&error);
+    return result;
+}
+
+/* The reason as Barman's hooks know it; NULL when the file was archived. Free it. */
+static char *
+hook_error(const Item *item, const char *aborted)
+{
+    if (aborted)
+        return mem_dup(aborted);
+    const WalFile *wal = &item->wal;
+    char time[XLOGDB_TIME_ROOM];
+    xlogdb_time_format(wal->mtime, time);
+    const char *quote = wal->compression ? "'" : "";
+    switch (item->state) {
+    case ITEM_READY:
+        return NULL;
+    case ITEM_SAME:
+    case ITEM_DIFFERENT:
+        return mem_printf("%s:WalFileInfo(compression=%s%s%s, encryption=None, name='%s', size=%lld, "
+                          "time=%s)",
+                          item->state == ITEM_SAME ? "MatchingDuplicateWalFile" : "DuplicateWalFile",
+                          quote, wal->compression ? wal->compression : "None", quote, wal->name,
+                          (long long)wal->size, time);
+    case ITEM_FAILED:
+        return mem_dup(item->error.text);
+    default:
+        return mem_dup(item->reason);
+    }
+}
+
+static int
+run_post_hooks(const Run *run, const Item *item, const char *aborted)
+{
+    AUTO(free) char *error = hook_error(item, aborted);
+    AUTO(free) char *path = store_path(run->recipe.store, item->wal.name);
+    return hooks_after_archive(&(HookEvent){.config = run->config,
+                                            .server = run->server,
+                                            .wal = &item->wal,
+                                            .path = path,
+                                            .error = error});
+}
+
+/* *ret_aborted: a hook asked us to end this run. The gate is passed before the first hook is called, so
+ * that no hook ever sees a file that is still arriving. */
+static int
+archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
+{
+    Item item, *group = &item;
+    AUTO(free) char *aborted = NULL;
+    AUTO(free) char *source = mem_printf("%s/%s", run->recipe.directory, name);
+    if (!item_examine(&run->recipe, name, &item)) {
+        int result = commit_group(&run->committer, &group, 1);
+        item_done(&item);
+        return result;
+    }
+    int result = hooks_before_archive(
+        &(HookEvent){.config = run->config, .server = run->server, .wal = &item.wal, .path = source},
+        &aborted);
+    if (result == 0) {
+        item_store(&run->recipe, &run->compressors[0], false, &item);
+        result = commit_group(&run->committer, &group, 1);
+    } else if (result == HOOK_ABORTED) {
+        log_error("%s", aborted);
+        log_warning("archiving of server '%s' ends here, '%s' waits for the next run",
+                    run->server->name, name);
+        *ret_aborted = true;
+        result = 0;
+    }
+    if (result == 0)
+        result = run_post_hooks(run, &item, aborted);
+    item_done(&item);
+    return result;
+}
+
+static int
+archive_one_by_one(Run *run, bool *ret_aborted)
+{
+    for (size_t i = 0; i < run->queue.count && !*ret_aborted; i++) {
+        TRY(stop_check());
+        TRY(archive_with_hooks(run, run->queue.files[i], ret_aborted));
+    }
+    return 0;
+}
+
+static int
+reject_strangers(Run *run)
+{
+    bool told = false;
+    for (size_t i = 0; i < run->queue.stranger_count; i++) {
+        const char *name = run->queue.strangers[i];
+        int moved =
+            quarantine(run->server->errors_directory, run->recipe.directory, name, "unknown");
+        if (moved == QUARANTINE_GONE)
+            continue;
+        if (moved < 0) {
+            run->observer->problem(run->observer->context, error_last());
+            run->committer.summary->failed++;
+            continue;
+        }
+        AUTO(free) char *heading = mem_printf(
+            "Some unknown objects have been found while processing xlog segments for %s. Objects "
+            "moved to errors directory:",
+            run->server->name);
+        AUTO(free) char *line = mem_printf("\t%s", name);
+        if (!told)
+            say(run, heading);
+        told = true;
+        say(run, line);
+        log_warning("'%s/%s' is not WAL and was moved to '%s'", run->recipe.directory, name,
+                    run->server->errors_directory);
+        run->committer.summary->rejected++;
+    }
+    return 0;
+}
+
+static void
+say_heading(const Run *run)
+{
+    AUTO(str) Str line = {0};
+    str_appendf(&line, "Processing xlog segments from file archival for %s", run->server->name);
+    if (run->queue.count < run->queue.waiting)
+        str_appendf(&line, " (batch size: %zu)", run->queue.count);
+    say(run, str_text(&line));
+    if (run->queue.count == 0)
+        say(run, "\tno file found");
+}
+
+static int
+archive_queue(Run *run)
+{
+    bool aborted = false;
+    say_heading(run);
+    if (hooks_configured(run->server))
+        TRY(archive_one_by_one(run, &aborted));
+    else if (run->queue.count > 0)
+        TRY(archive_in_parallel(run));
+    return aborted ? 0 : reject_strangers(run);
+}
+
+static int
+find_codec(const ServerConfig *server, Recipe *recipe)
+{
+    if (!server->compression)
+        return 0;
+    recipe->codec = codec_find(server->compression);
+    if (!recipe->codec || !codec_level(recipe->codec, server->compression_level, &recipe->level))
+        return fail(ERR_CONFIG, "compression '%s' with compression_level '%s' of server '%s' is not "
+                                "known",
+                    server->compression, server->compression_level, server->name);
+    if (strcmp(recipe->codec->name, "custom") == 0 &&
+        (!server->custom_compression_filter || !server->custom_decompression_filter))
+        return fail(ERR_CONFIG, "compression = custom of server '%s' needs both "
+                                "custom_compression_filter and custom_decompression_filter",
+                    server->name);
+    return 0;
+}
+
+static void
+set_gate(const ServerConfig *server, Gate *gate)
+{
+    gate->level = wal_validation_parse(server->wal_validation);
+    gate->grace = server->incoming_grace;
+    if (identity_read(server->backup_directory, &gate->system_id) < 0)
+        log_warning("%s; archiving without knowing the cluster", error_last()->text);
+}
+
+int
+archive_incoming(const Config *config, const ServerConfig *server,
+                 const ArchiveObserver *observer, ArchiveSummary *ret_summary)
+{
+    AUTO(arena) Arena *arena = arena_new();
+    AUTO(store) Store *store = NULL;
+    AUTO(free) Run *run = mem_alloc(sizeof(*run));
+    *ret_summary = (ArchiveSummary){0};
+    *run = (Run){.config = config, .server = server, .observer = observer};
+
+    run->recipe.directory = server->incoming_wals_directory;
+    custom_codec_init(server, arena, &run->recipe.custom);
+    TRY(find_codec(server, &run->recipe));
+    set_gate(server, &run->recipe.gate);
+    TRY(store_open(server->wals_directory, &store));
+    run->recipe.store = store;
+
+    AUTO(xlogdb) XlogDb *db = xlogdb_new(&(XlogDbPlace){
+        server->name, server->xlogdb_directory, server->wals_directory, config->barman_lock_directory});
+    run->committer = (Committer){.server = server->name,
+                                 .errors_directory = server->errors_directory,
+                                 .recipe = &run->recipe,
+                                 .db = db,
+                                 .observer = observer,
+                                 .summary = ret_summary};
+
+    Found found = {0};
+    int result = incoming_scan(run->recipe.directory, arena, &found);
+    if (result == 0) {
+        size_t limit = server->archiver_batch_size > 0 ? (size_t)server->archiver_batch_size : 0;
+        queue_build(found.names, found.count, limit, found_is_file, &run->queue);
+        result = archive_queue(run);
+    }
+    found_done(&found);
+    for (size_t i = 0; i < WORKERS_MAX; i++)
+        coder_free(run->compressors[i]);
+    return result;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The configuration has checked that the magic is "0x" and pairs of hex digits. */
+#include "flow/custom.h"
+
+void
+custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_custom)
+{
+    *ret_custom = (CustomCodec){.compress = server->custom_compression_filter,
+                                .decompress = server->custom_decompression_filter,
+                                .path_prefix = server->path_prefix};
+    const char *text = server->custom_compression_magic;
+    if (!text || !str_starts(text, "0x"))
+        return;
+    size_t size = strlen(text + 2) / 2;
+    uint8_t *magic = arena_alloc(arena, size);
+    for (size_t i = 0; i < size; i++) {
+        char pair[3] = {text[2 + 2 * i], text[3 + 2 * i], '\0'};
+        magic[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    ret_custom->magic = size ? magic : NULL;
+    ret_custom->magic_size = size;
+}

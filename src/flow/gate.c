@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Stands between the queue and the store. Refusing good WAL would be as bad as taking damaged WAL, so
+ * only what is certainly wrong is refused: content that is no WAL at all may be encrypted by the
+ * site's archive_command, and a magic that we have never seen may be PostgreSQL's next version. */
+#include "flow/gate.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "flow/recode/reader.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+
+enum { BLOCK = 256 << 10 };
+
+WalValidation
+wal_validation_parse(const char *text)
+{
+    if (strcmp(text, "off") == 0)
+        return VALIDATE_OFF;
+    return strcmp(text, "full") == 0 ? VALIDATE_FULL : VALIDATE_HEADER;
+}
+
+int
+identity_read(const char *backup_directory, uint64_t *ret_system_id)
+{
+    AUTO(free) char *path = mem_printf("%s/identity.json", backup_directory);
+    AUTO(str) Str text = {0};
+    int result = file_read_text(path, KIB(64), &text);
+    *ret_system_id = 0;
+    if (result < 0 && error_last()->os_error == ENOENT)
+        return 0;
+    TRY(result);
+    json_error_t error;
+    json_t *root = json_loadb(text.data, text.length, 0, &error);
+    const char *id = json_string_value(json_object_get(root, "systemid"));
+    char *end = NULL;
+    *ret_system_id = id ? strtoull(id, &end, 10) : 0;
+    bool good = id && *id && !*end && *ret_system_id != 0;
+    json_decref(root);
+    if (!good)
+        return hint(fail(ERR_DATA, "'%s' does not hold a \"systemid\"", path),
+                    "restore the file, or remove it if you are sure of the cluster");
+    return 0;
+}
+
+int
+gate_defect(const Gate *gate, const struct stat *st, GateFinding *finding, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(finding->reason, sizeof(finding->reason), format, args);
+    va_end(args);
+    /* The change time cannot be set back by cp -p or rsync, as the modification time can. A time far in
+     * the future is a wrong clock, and no reason to wait for it. */
+    int64_t age = (int64_t)time(NULL) - (int64_t)st->st_ctim.tv_sec;
+    return age < gate->grace && age > -gate->grace ? GATE_WAIT : GATE_INVALID;
+}
+
+static bool
+is_zero(const void *data, size_t size)
+{
+    const char *bytes = data;
+    return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+static int
+invalid(GateFinding *finding, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static int
+invalid(GateFinding *finding, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(finding->reason, sizeof(finding->reason), format, args);
+    va_end(args);
+    return GATE_INVALID;
+}
+
+/* The first bytes of a segment or partial against its name and the cluster. */
+static int
+check_header(const Gate *gate, const WalFile *wal, const struct stat *st, const void *head,
+             size_t head_size, GateFinding *finding)
+{
+    WalName name;
+    wal_name_parse(wal->name, &name);
+    switch (wal_header_check(head, head_size, &name, &finding->facts, finding->reason)) {
+    case WAL_HEADER_FOREIGN:
+        return GATE_INVALID;
+    case WAL_HEADER_TOO_SHORT:
+        return gate_defect(gate, st, finding, "it is only %zu bytes long", head_size);
+    case WAL_HEADER_UNKNOWN:
+        finding->opaque = true;
+        return 0;
+    case WAL_HEADER_FITS:
+        break;
+    }
+    finding->known = true;
+    if (gate->system_id && finding->facts.system_id != gate->system_id)
+        return invalid(finding,
+                       "it is of the cluster with system identifier %llu, and this archive of %llu",
+                       (unsigned long long)finding->facts.system_id,
+                       (unsigned long long)gate->system_id);
+    return 0;
+}
+
+/* size: of the plain contents, where all of them were seen */
+static int
+check_size(const Gate *gate, const WalFile *wal, const struct stat *st, int64_t size,
+           GateFinding *finding)
+{
+    int64_t expected = finding->facts.segment_size;
+    if (!finding->known || size == expected || (wal->kind == WAL_PARTIAL && size < expected))
+        return 0;
+    if (size > expected)
+        return invalid(finding, "it is %lld bytes long, and its header says %lld", (long long)size,
+                       (long long)expected);
+    return gate_defect(gate, st, finding, "it is %lld bytes long, and its header says %lld",
+                       (long long)size, (long long)expected);
+}
+
+static bool
+is_segment(const WalFile *wal)
+{
+    return wal->kind == WAL_SEGMENT || wal->kind == WAL_PARTIAL;
+}
+
+int
+gate_check(const Gate *gate, const WalFile *wal, const struct stat *st, const void *head,
+           size_t head_size, GateFinding *ret_finding)
+{
+    *ret_finding = (GateFinding){0};
+    if (gate->level == VALIDATE_OFF)
+        return 0;
+    if (st->st_size == 0)
+        return gate_defect(gate, st, ret_finding, "it is empty");
+    size_t first = head_size < WAL_LONG_HEADER_SIZE ? head_size : WAL_LONG_HEADER_SIZE;
+    if (is_zero(head, first))
+        return invalid(ret_finding, "it begins with zeros where its header should be");
+    if (!is_segment(wal))
+        return 0;
+    int result = check_header(gate, wal, st, head, head_size, ret_finding);
+    return result ? result : check_size(gate, wal, st, st->st_size, ret_finding);
+}
+
+/* The plain contents of a compressed file, block by block. */
+static int
+check_contents(const Gate *gate, const WalFile *wal, const struct stat *st, Reader *reader,
+               GateFinding *finding)
+{
+    AUTO(free) char *buffer = mem_alloc(BLOCK);
+    WalChecker *checker = NULL;
+    int64_t size = 0;
+    size_t got = 0;
+    int result = 0;
+    do {
+        result = reader_read(reader, buffer, BLOCK, wal->name, &got);
+        if (result == 0 && size == 0 && is_segment(wal))
+            result = check_header(gate, wal, st, buffer, got, finding);
+        if (result == 0 && size == 0 && finding->known && gate->level == VALIDATE_FULL) {
+            WalName name;
+            wal_name_parse(wal->name, &name);
+            checker = wal_checker_new(&name, &finding->facts);
+        }
+        if (result == 0 && checker)
+            result = wal_checker_push(checker, buffer, got);
+        size += (int64_t)got;
+    } while (result == 0 && got == BLOCK);
+    if (result == 0)
+        result = check_size(gate, wal, st, size, finding);
+    if (result == 0 && checker)
+        result = wal_checker_finish(checker);
+    wal_checker_free(checker);
+    return result;
+}
+
+int
+gate_check_compressed(const Gate *gate, const WalFile *wal, const struct stat *st, int fd,
+                      const CodecClass *class, const CustomCodec *custom, GateFinding *ret_finding)
+{
+    *ret_finding = (GateFinding){0};
+    if (gate->level == VALIDATE_OFF)
+        return 0;
+    AUTO(reader) Reader *reader = NULL;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", wal->name);
+    TRY(reader_open(fd, class, custom, &reader));
+    int result = check_contents(gate, wal, st, reader, ret_finding);
+    /* A stream that ends too early cannot be told from one that is still being copied. */
+    if (result < 0 && error_last()->class == ERR_DATA)
+        return gate_defect(gate, st, ret_finding, "%s", error_last()->text);
+    return result;
+}

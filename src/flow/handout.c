@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * What leaves here with success is whole: the stored stream was decoded to its end and its checksums
+ * were right, a segment's header agrees with its name, and its length with its header. A partial
+ * segment is filled up with zeros to full size, which is what PostgreSQL expects behind its end. */
+#include "flow/handout.h"
+
+#include "base/file.h"
+#include "flow/gate.h"
+#include "flow/item.h"
+#include "flow/recode/reader.h"
+#include "flow/xlogdb/xlogdb.h"
+
+#include <errno.h>
+
+enum { HEAD = 4096, BLOCK = 256 << 10 };
+
+typedef struct Handout {
+    const Retrieval *what;
+    const char *path;
+    int fd;       /* to write to */
+    Coder *coder; /* compresses for the client, or NULL */
+    bool partial; /* the file found is a partial segment */
+    int64_t size; /* plain bytes so far */
+    WalFacts facts; /* of the segment; segment_size 0: not known */
+    bool *written;
+} Handout;
+
+static int
+write_out(void *context, const void *data, size_t size)
+{
+    const Handout *out = context;
+    if (size == 0)
+        return 0;
+    *out->written = true;
+    return file_write(out->fd, data, size,
+                      out->what->directory ? out->what->directory : "standard output");
+}
+
+/* The head of the plain contents, before anything is written. */
+static int
+check_head(Handout *out, const void *data, size_t size)
+{
+    WalName name;
+    char reason[WAL_REASON_ROOM];
+    wal_name_parse(out->what->name, &name);
+    bool checked = strcmp(out->what->server->wal_validation, "off") != 0;
+    if (name.kind != WAL_SEGMENT && name.kind != WAL_PARTIAL)
+        return 0;
+    switch (wal_header_check(data, size, &name, &out->facts, reason)) {
+    case WAL_HEADER_FOREIGN:
+        out->facts = (WalFacts){0};
+        if (checked)
+            return hint(fail(ERR_DATA, "'%s' is not what its name says: %s", out->path, reason),
+                        "look for another copy of this file");
+        break;
+    case WAL_HEADER_TOO_SHORT:
+        return out->partial ? 0 : HANDOUT_ARRIVING;
+    case WAL_HEADER_UNKNOWN:
+    case WAL_HEADER_FITS:
+        break;
+    }
+    return 0;
+}
+
+/* Plain contents, from the stored file's decoder */
+static int
+take_plain(void *context, const void *data, size_t size)
+{
+    Handout *out = context;
+    if (out->size == 0 && size > 0) {
+        int result = check_head(out, data, size);
+        if (result == HANDOUT_ARRIVING)
+            return fail(ERR_DATA, "'%s' is only %zu bytes long", out->path, size);
+        TRY(result);
+    }
+    out->size += (int64_t)size;
+    return out->coder ? coder_push(out->coder, data, size) : write_out(out, data, size);
+}
+
+static int
+fill_with_zeros(Handout *out)
+{
+    AUTO(free) char *zeros = mem_alloc(BLOCK);
+    while (out->size < out->facts.segment_size) {
+        int64_t left = out->facts.segment_size - out->size;
+        size_t piece = left < BLOCK ? (size_t)left : BLOCK;
+        TRY(take_plain(out, zeros, piece));
+    }
+    return 0;
+}
+
+static int
+finish(Handout *out)
+{
+    if (out->facts.segment_size && out->partial)
+        TRY(fill_with_zeros(out));
+    if (out->facts.segment_size && out->size != out->facts.segment_size &&
+        strcmp(out->what->server->wal_validation, "off") != 0)
+        return hint(fail(ERR_DATA, "'%s' holds %lld bytes of WAL, and its header says %u", out->path,
+                         (long long)out->size, out->facts.segment_size),
+                    "look for another copy of this file");
+    return out->coder ? coder_finish(out->coder) : 0;
+}
+
+static int
+decode_all(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
+{
+    if (!class || !codec_is_program(class) || strcmp(class->name, "custom") != 0)
+        return decode_file(fd, class, out->path, take_plain, out);
+    AUTO(reader) Reader *reader = NULL;
+    AUTO(free) char *block = mem_alloc(BLOCK);
+    size_t got = 0;
+    TRY(reader_open(fd, class, custom, &reader));
+    do {
+        TRY(reader_read(reader, block, BLOCK, out->path, &got));
+        TRY(take_plain(out, block, got));
+    } while (got == BLOCK);
+    return 0;
+}
+
+/* OpenPGP data begins with one of these packets (RFC 4880, 4.2): keys for the session (1, 3), encrypted
+ * data (9, 18, 20). */
+static bool
+looks_encrypted(const uint8_t *head, size_t size)
+{
+    if (size == 0 || !(head[0] & 0x80))
+        return false;
+    int tag = head[0] & 0x40 ? head[0] & 0x3f : (head[0] >> 2) & 0x0f;
+    return tag == 1 || tag == 3 || tag == 9 || tag == 18 || tag == 20;
+}
+
+typedef struct RowSearch {
+    const char *name;
+    bool encrypted;
+} RowSearch;
+
+static int
+note_encryption(void *context, const WalFile *row)
+{
+    RowSearch *search = context;
+    if (strcmp(row->name, search->name) == 0)
+        search->encrypted = row->encryption != NULL;
+    return 0;
+}
+
+/* Content that looks like OpenPGP is handed out as it is when the site's own archive_command made it; but
+ * what a Barman encrypted is not what anybody asks us for. */
+static int
+refuse_encrypted(const Retrieval *what, const char *path)
+{
+    AUTO(xlogdb) XlogDb *db = xlogdb_new(
+        &(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
+                       what->server->wals_directory, what->config->barman_lock_directory});
+    RowSearch search = {.name = strrchr(path, '/') + 1};
+    size_t damaged = 0;
+    TRY(xlogdb_read(db, note_encryption, &search, &damaged));
+    if (!search.encrypted)
+        return 0;
+    return hint(fail(ERR_UNSUPPORTED, "'%s' is encrypted with gpg", path),
+                "this release cannot decrypt: get it with Barman");
+}
+
+static int
+convert(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
+{
+    const char *wanted = out->what->compress;
+    bool as_stored = out->what->keep_compression ||
+                     (wanted && class && strcmp(class->name, wanted) == 0 && !out->partial);
+    if (as_stored) {
+        return decode_file(fd, NULL, out->path, write_out, out);
+    }
+    AUTO(coder) Coder *coder = NULL;
+    if (wanted) {
+        const CodecClass *codec = codec_find(wanted);
+        int level = codec->level_medium;
+        const char *text = out->what->server->compression_level;
+        if (text)
+            codec_level(codec, text, &level);
+        TRY(compressor_new(codec, level, &coder));
+        TRY(coder_begin(coder, -1, write_out, out));
+        out->coder = coder;
+    }
+    TRY(decode_all(out, fd, class, custom));
+    return finish(out);
+}
+
+/* A raw file that is not whole is told apart before anything is written. */
+static int
+check_whole(Handout *out, int fd, const void *head, size_t size)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return fail_errno("stat '%s'", out->path);
+    WalKind kind = wal_kind(out->what->name);
+    if (st.st_size == 0 && (kind == WAL_SEGMENT || kind == WAL_HISTORY) && !out->partial)
+        return HANDOUT_ARRIVING;
+    int result = check_head(out, head, size);
+    if (result != 0)
+        return result;
+    return out->facts.segment_size && st.st_size < out->facts.segment_size && !out->partial
+               ? HANDOUT_ARRIVING
+               : 0;
+}
+
+int
+handout(const Retrieval *what, const CustomCodec *custom, int fd, const char *path, bool *written)
+{
+    uint8_t head[HEAD];
+    size_t got = 0;
+    bool to_file = false;
+    Handout out = {.what = what,
+                   .path = path,
+                   .fd = what->fd,
+                   .partial = str_ends(path, ".partial"),
+                   .written = what->directory ? &to_file : written};
+    TRY(file_read(fd, head, sizeof(head), path, &got));
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", path);
+    const CodecClass *class = recognise(custom, head, got);
+    if (!class) {
+        int result = check_whole(&out, fd, head, got);
+        if (result != 0)
+            return result;
+        if (!out.facts.magic && looks_encrypted(head, got))
+            TRY(refuse_encrypted(what, path));
+        out.facts = (WalFacts){0};
+    }
+    if (!what->directory)
+        return convert(&out, fd, class, custom);
+
+    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
+    TRY(atomic_open(what->directory, what->name, 0666, &file));
+    out.fd = file.fd;
+    TRY(convert(&out, fd, class, custom));
+    return atomic_replace(&file);
+}

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Step 1 of archiving: examine the source, compare it with the archive, compress it into a file without
+ * a name. The source is read once and never changed. */
+#include "flow/item.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "flow/recode/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+enum { BLOCK = 256 << 10, HEAD = 4096 };
+
+const CodecClass *
+recognise(const CustomCodec *custom, const void *head, size_t size)
+{
+    if (custom->magic && size >= custom->magic_size &&
+        memcmp(head, custom->magic, custom->magic_size) == 0)
+        return codec_find("custom");
+    return codec_recognise(head, size);
+}
+
+/* Records how the item's way ends before it is stored. */
+static bool
+end_item(Item *item, int result, const GateFinding *finding)
+{
+    if (result < 0) {
+        item->state = ITEM_FAILED;
+        item->error = *error_last();
+    } else {
+        item->state = result == GATE_WAIT ? ITEM_WAITING : ITEM_INVALID;
+        memcpy(item->reason, finding->reason, sizeof(item->reason));
+    }
+    return false;
+}
+
+static int
+open_source(const Recipe *recipe, Item *item)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", recipe->directory, item->wal.name);
+    item->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (item->fd < 0 || fstat(item->fd, &item->source) < 0)
+        return fail_errno("open '%s'", path);
+    if (!S_ISREG(item->source.st_mode))
+        return fail(ERR_DATA, "'%s' is not a regular file any more", path);
+    item->wal.size = item->source.st_size;
+    item->wal.mtime = item->source.st_mtim;
+    return 0;
+}
+
+bool
+item_examine(const Recipe *recipe, const char *name, Item *ret_item)
+{
+    *ret_item = (Item){.fd = -1, .wal = {.kind = wal_kind(name)}};
+    snprintf(ret_item->wal.name, sizeof(ret_item->wal.name), "%s", name);
+    GateFinding finding = {0};
+    char head[HEAD];
+    size_t got = 0;
+    int result = open_source(recipe, ret_item);
+    if (result < 0 && error_last()->os_error == ENOENT) {
+        ret_item->state = ITEM_GONE;
+        return false;
+    }
+    if (result == 0)
+        result = file_read(ret_item->fd, head, sizeof(head), name, &got);
+    if (result < 0)
+        return end_item(ret_item, result, &finding);
+
+    ret_item->class = recognise(&recipe->custom, head, got);
+    ret_item->wal.compression = ret_item->class ? ret_item->class->name : NULL;
+    result = ret_item->class
+                 ? gate_check_compressed(&recipe->gate, &ret_item->wal, &ret_item->source,
+                                         ret_item->fd, ret_item->class, &recipe->custom, &finding)
+                 : gate_check(&recipe->gate, &ret_item->wal, &ret_item->source, head, got, &finding);
+    if (result != 0)
+        return end_item(ret_item, result, &finding);
+    ret_item->opaque = finding.opaque;
+    if (finding.known)
+        ret_item->facts = finding.facts;
+    return true;
+}
+
+/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to several */
+typedef struct Stream {
+    WalChecker *checker;
+    Coder *coder; /* compresses into the put */
+    StorePut *put;
+} Stream;
+
+static int
+stream_block(const Stream *stream, const void *data, size_t size)
+{
+    if (stream->checker)
+        TRY(wal_checker_push(stream->checker, data, size));
+    if (stream->coder)
+        return coder_push(stream->coder, data, size);
+    return stream->put ? store_put_write(stream->put, data, size) : 0;
+}
+
+static int
+stream_source(const Item *item, const Stream *stream)
+{
+    AUTO(free) char *buffer = mem_alloc(BLOCK);
+    int64_t total = 0;
+    size_t got = 0;
+    if (lseek(item->fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", item->wal.name);
+    if (stream->coder)
+        TRY(coder_begin(stream->coder, item->source.st_size, store_put_write, stream->put));
+    do {
+        TRY(stop_check());
+        TRY(file_read(item->fd, buffer, BLOCK, item->wal.name, &got));
+        total += (int64_t)got;
+        if (total > item->source.st_size)
+            return fail(ERR_IO, "'%s' grew while it was read", item->wal.name);
+        TRY(stream_block(stream, buffer, got));
+    } while (got == BLOCK);
+    if (total != item->source.st_size)
+        return fail(ERR_IO, "'%s' shrank while it was read", item->wal.name);
+    if (stream->checker)
+        TRY(wal_checker_finish(stream->checker));
+    return stream->coder ? coder_finish(stream->coder) : 0;
+}
+
+static int
+run_program(const Recipe *recipe, const Item *item)
+{
+    if (lseek(item->fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", item->wal.name);
+    return program_recode(recipe->codec, true, recipe->level, &recipe->custom, item->fd,
+                          store_put_fd(item->put));
+}
+
+static int
+fill_put(const Recipe *recipe, Coder **compressor, bool compress, WalChecker *checker, Item *item)
+{
+    bool program = compress && codec_is_program(recipe->codec);
+    Stream stream = {.checker = checker, .put = item->put};
+    if (compress && !program) {
+        if (!*compressor)
+            TRY(compressor_new(recipe->codec, recipe->level, compressor));
+        stream.coder = *compressor;
+    }
+    if (!program)
+        return stream_source(item, &stream);
+    stream.put = NULL;
+    if (checker)
+        TRY(stream_source(item, &stream));
+    return run_program(recipe, item);
+}
+
+/* Somebody who still writes into the source would make us archive a mixture. */
+static int
+check_unchanged(const Item *item)
+{
+    struct stat now;
+    if (fstat(item->fd, &now) < 0)
+        return fail_errno("stat '%s'", item->wal.name);
+    if (now.st_size != item->source.st_size || now.st_mtim.tv_sec != item->source.st_mtim.tv_sec ||
+        now.st_mtim.tv_nsec != item->source.st_mtim.tv_nsec)
+        return fail(ERR_IO, "'%s' was changed while it was read", item->wal.name);
+    return 0;
+}
+
+/* An untransformed source on the archive's own file system is published by a second link to it, and not
+ * by a rename: as long as the source has its name, the next pass knows that something may be missing. */
+static int
+bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+{
+    bool compress = recipe->codec && !item->class;
+    bool check_records = recipe->gate.level == VALIDATE_FULL && item->facts.major && !item->class;
+    int adopted = STORE_CANNOT_LINK;
+    if (!compress && !copy)
+        adopted = store_put_adopt(recipe->store, item->wal.name, item->fd, &item->put);
+    if (adopted < 0)
+        return adopted;
+    if (adopted == STORE_CANNOT_LINK)
+        TRY(store_put_begin(recipe->store, item->wal.name, &item->put));
+
+    WalChecker *checker = NULL;
+    int result = 0;
+    if (check_records) {
+        WalName name;
+        wal_name_parse(item->wal.name, &name);
+        checker = wal_checker_new(&name, &item->facts);
+    }
+    if (adopted == STORE_CANNOT_LINK)
+        result = fill_put(recipe, compressor, compress, checker, item);
+    else if (checker)
+        result = stream_source(item, &(Stream){.checker = checker});
+    wal_checker_free(checker);
+    TRY(result);
+    TRY(check_unchanged(item));
+    TRY(store_put_finish(item->put, item->fd, &item->source, &item->wal.size));
+    if (compress)
+        item->wal.compression = recipe->codec->name;
+    return 0;
+}
+
+void
+item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+{
+    struct stat archived;
+    int result = store_stat(recipe->store, item->wal.name, &archived);
+    if (result == 0) {
+        result = item_compare(recipe, item);
+        item->state = result > 0 ? (ItemState)result : ITEM_FAILED;
+    } else if (result == STORE_MISSING) {
+        result = bring(recipe, compressor, copy, item);
+        /* ERR_DATA: wal_validation = full has found a damaged record */
+        bool damaged = result < 0 && error_last()->class == ERR_DATA;
+        item->state = result == 0 ? ITEM_READY : damaged ? ITEM_INVALID : ITEM_FAILED;
+    } else {
+        item->state = ITEM_FAILED;
+    }
+    if (result >= 0)
+        return;
+    item->error = *error_last();
+    snprintf(item->reason, sizeof(item->reason), "%s", item->error.text);
+    store_put_free(take(item->put));
+}
+
+/* a is the source, b the archived copy. */
+static int
+compare_contents(Reader *a, Reader *b, const char *name)
+{
+    AUTO(free) char *block_a = mem_alloc(BLOCK);
+    AUTO(free) char *block_b = mem_alloc(BLOCK);
+    size_t got_a = 0, got_b = 0;
+    do {
+        TRY(stop_check());
+        TRY(reader_read(a, block_a, BLOCK, name, &got_a));
+        int result = reader_read(b, block_b, BLOCK, name, &got_b);
+        if (result < 0 && error_last()->class == ERR_DATA) {
+            log_error("the archived copy of '%s' is damaged: %s", name, error_last()->text);
+            return ITEM_DIFFERENT;
+        }
+        TRY(wrap(result, "archived copy"));
+        if (got_a != got_b || memcmp(block_a, block_b, got_a) != 0)
+            return ITEM_DIFFERENT;
+    } while (got_a == BLOCK);
+    return ITEM_SAME;
+}
+
+/* Reads the first bytes and goes back. */
+static int
+recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecClass **ret_class)
+{
+    char head[HEAD];
+    size_t got = 0;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", name);
+    TRY(file_read(fd, head, sizeof(head), name, &got));
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", name);
+    *ret_class = recognise(custom, head, got);
+    return 0;
+}
+
+/* Contents are always read and compared: equal sizes and times prove nothing. */
+int
+item_compare(const Recipe *recipe, const Item *item)
+{
+    AUTO(close) int fd = -1;
+    AUTO(reader) Reader *source = NULL;
+    AUTO(reader) Reader *archived = NULL;
+    const CodecClass *class = NULL;
+    struct stat st;
+    int found = store_read(recipe->store, item->wal.name, &fd);
+    if (found == STORE_MISSING)
+        return fail(ERR_IO, "'%s' vanished from the archive", item->wal.name);
+    TRY(found);
+    if (fstat(fd, &st) < 0)
+        return fail_errno("stat '%s'", item->wal.name);
+    /* The other link of a file that a crash left with both its names */
+    if (st.st_dev == item->source.st_dev && st.st_ino == item->source.st_ino)
+        return ITEM_SAME;
+    TRY(recognise_file(&recipe->custom, fd, item->wal.name, &class));
+    if (lseek(item->fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", item->wal.name);
+    TRY(reader_open(item->fd, item->class, &recipe->custom, &source));
+    TRY(reader_open(fd, class, &recipe->custom, &archived));
+    return compare_contents(source, archived, item->wal.name);
+}
+
+int
+archived_row(const Store *store, const CustomCodec *custom, const char *name, WalFile *ret_row)
+{
+    AUTO(close) int fd = -1;
+    const CodecClass *class = NULL;
+    struct stat st;
+    int found = store_read(store, name, &fd);
+    if (found != 0)
+        return found;
+    if (fstat(fd, &st) < 0)
+        return fail_errno("stat '%s'", name);
+    TRY(recognise_file(custom, fd, name, &class));
+    *ret_row = (WalFile){.kind = wal_kind(name),
+                         .size = st.st_size,
+                         .mtime = st.st_mtim,
+                         .compression = class ? class->name : NULL};
+    snprintf(ret_row->name, sizeof(ret_row->name), "%s", name);
+    return 0;
+}
+
+void
+item_done(Item *item)
+{
+    store_put_free(take(item->put));
+    if (item->fd >= 0)
+        close(item->fd);
+    item->fd = -1;
+}

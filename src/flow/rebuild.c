@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * What the old catalog knows is more than the files tell (which program compressed them, the order in
+ * which they came), so it is kept where it is still true (Q-33). */
+#include "flow/rebuild.h"
+
+#include "base/log.h"
+#include "flow/custom.h"
+#include "flow/item.h"
+#include "flow/store/store.h"
+#include "flow/xlogdb/xlogdb.h"
+
+typedef struct Rebuild {
+    Store *store;
+    CustomCodec custom;
+    XlogDbEdit *edit;
+    StrList kept; /* names that have their row already */
+    RebuildSummary summary;
+} Rebuild;
+
+static int
+emit(Rebuild *rebuild, const WalFile *row)
+{
+    if (row->kind == WAL_HISTORY)
+        rebuild->summary.history++;
+    else if (row->kind == WAL_LABEL)
+        rebuild->summary.labels++;
+    else
+        rebuild->summary.segments++;
+    return xlogdb_edit_emit(rebuild->edit, row);
+}
+
+static int
+keep_row(void *context, const WalFile *row)
+{
+    Rebuild *rebuild = context;
+    WalFile now = *row;
+    struct stat st;
+    int result = store_stat(rebuild->store, row->name, &st);
+    if (result == STORE_MISSING) {
+        rebuild->summary.dropped++;
+        return 0;
+    }
+    TRY(result);
+    if (st.st_size != row->size)
+        TRY(archived_row(rebuild->store, &rebuild->custom, row->name, &now));
+    strlist_add(&rebuild->kept, row->name);
+    return emit(rebuild, &now);
+}
+
+static int
+by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int
+add_missing(void *context, const char *name)
+{
+    Rebuild *rebuild = context;
+    WalFile row;
+    if (rebuild->kept.count &&
+        bsearch(&name, rebuild->kept.items, rebuild->kept.count, sizeof(char *), by_name))
+        return 0;
+    TRY(archived_row(rebuild->store, &rebuild->custom, name, &row));
+    rebuild->summary.added++;
+    return emit(rebuild, &row);
+}
+
+static int
+produce(void *context, XlogDbEdit *edit)
+{
+    Rebuild *rebuild = context;
+    rebuild->edit = edit;
+    TRY(xlogdb_edit_read(edit, keep_row, rebuild, &rebuild->summary.damaged));
+    if (rebuild->kept.count)
+        qsort(rebuild->kept.items, rebuild->kept.count, sizeof(char *), by_name);
+    return store_list(rebuild->store, add_missing, rebuild, &rebuild->summary.strangers);
+}
+
+int
+rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary *ret_summary)
+{
+    AUTO(arena) Arena *arena = arena_new();
+    AUTO(store) Store *store = NULL;
+    AUTO(xlogdb) XlogDb *db =
+        xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory, server->wals_directory,
+                                  config->barman_lock_directory});
+    TRY(store_open(server->wals_directory, &store));
+    Rebuild rebuild = {.store = store};
+    custom_codec_init(server, arena, &rebuild.custom);
+    int result = xlogdb_replace(db, produce, &rebuild);
+    strlist_done(&rebuild.kept);
+    *ret_summary = rebuild.summary;
+    return result;
+}

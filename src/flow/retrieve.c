@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Looks where Barman looks, in its order: archive, incoming/, streaming/, partial files if they are
+ * wanted, and the archive again, since the archiver may have moved the file meanwhile.
+ *
+ * An answer that is wrong ends a recovery too early and nobody notices. So "not there" is said only when
+ * the archive could be read and its catalog does not know the file either; everything else is an error,
+ * after it was tried again until the deadline. */
+#include "flow/retrieve.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "flow/custom.h"
+#include "flow/handout.h"
+#include "flow/store/store.h"
+#include "flow/xlogdb/xlogdb.h"
+#include "wal/name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+typedef struct Search {
+    const Retrieval *what;
+    Store *store;
+    CustomCodec custom;
+    bool arriving; /* the file is there, but not whole */
+    bool *written; /* bytes have gone out */
+} Search;
+
+/* Tries one place. 0: handed out; RETRIEVE_MISSING: not here. */
+static int
+try_path(Search *search, const char *directory, const char *name)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", directory, name);
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return RETRIEVE_MISSING;
+    if (fd < 0)
+        return fail_errno("open '%s'", path);
+    int result = handout(search->what, &search->custom, fd, path, search->written);
+    if (result != HANDOUT_ARRIVING)
+        return result;
+    search->arriving = true;
+    return RETRIEVE_MISSING;
+}
+
+static int
+try_archive(Search *search, const char *name)
+{
+    AUTO(close) int fd = -1;
+    int found = store_read(search->store, name, &fd);
+    if (found == STORE_MISSING)
+        return RETRIEVE_MISSING;
+    TRY(found);
+    AUTO(free) char *path = store_path(search->store, name);
+    int result = handout(search->what, &search->custom, fd, path, search->written);
+    if (result == HANDOUT_ARRIVING)
+        return hint(fail(ERR_DATA, "archived file '%s' is shorter than its header says", path),
+                    "the archive is damaged there: look for another copy of this file");
+    return result;
+}
+
+static int
+try_everywhere(Search *search)
+{
+    const Retrieval *what = search->what;
+    const ServerConfig *server = what->server;
+    AUTO(free) char *partial = mem_printf("%s.partial", what->name);
+    bool partials = what->partial && wal_kind(what->name) == WAL_SEGMENT;
+    const struct {
+        const char *directory; /* NULL: the archive */
+        const char *name;
+        bool wanted;
+    } places[] = {
+        {NULL, what->name, true},
+        {server->incoming_wals_directory, what->name, true},
+        {server->streaming_wals_directory, what->name, true},
+        {server->streaming_wals_directory, partial, partials},
+        {server->streaming_wals_directory, what->name, partials},
+        {NULL, partial, partials},
+        {server->incoming_wals_directory, partial, partials},
+        {NULL, what->name, true},
+    };
+    for (size_t i = 0; i < COUNT_OF(places); i++) {
+        if (!places[i].wanted)
+            continue;
+        int result = places[i].directory
+                         ? try_path(search, places[i].directory, places[i].name)
+                         : try_archive(search, places[i].name);
+        if (result != RETRIEVE_MISSING)
+            return result;
+    }
+    return RETRIEVE_MISSING;
+}
+
+static XlogDb *
+catalog_of(const Retrieval *what)
+{
+    return xlogdb_new(&(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
+                                     what->server->wals_directory,
+                                     what->config->barman_lock_directory});
+}
+
+/* Nothing was found: is that certain? An archive that is not mounted looks empty. */
+static int
+confirm_missing(const Search *search)
+{
+    const Retrieval *what = search->what;
+    AUTO(xlogdb) XlogDb *db = catalog_of(what);
+    bool listed = false;
+    if (search->arriving)
+        return fail(ERR_BUSY, "'%s' is still arriving", what->name);
+    if (!xlogdb_exists(db)) {
+        if (store_is_empty(search->store))
+            return hint(fail(ERR_IO, "the archive '%s' is empty and has no catalog",
+                             what->server->wals_directory),
+                        "check that the file system of the archive is mounted");
+        return RETRIEVE_MISSING;
+    }
+    TRY(xlogdb_contains(db, &what->name, 1, &listed));
+    if (listed)
+        return hint(fail(ERR_DATA, "'%s' is in the catalog '%s' but not in the archive", what->name,
+                         xlogdb_path(db)),
+                    "the archive has lost this file: look for another copy, or run rebuild-xlogdb");
+    return RETRIEVE_MISSING;
+}
+
+static int
+open_archive(const Retrieval *what, Store **ret_store)
+{
+    int result = store_open_existing(what->server->wals_directory, ret_store);
+    if (result == STORE_MISSING)
+        return hint(fail(ERR_IO, "the archive '%s' does not exist", what->server->wals_directory),
+                    "check that its file system is mounted and that wals_directory is right");
+    return result;
+}
+
+static int
+search_once(const Retrieval *what, bool *written)
+{
+    AUTO(store) Store *store = NULL;
+    AUTO(arena) Arena *arena = arena_new();
+    Search search = {.what = what, .written = written};
+    TRY(open_archive(what, &store));
+    search.store = store;
+    custom_codec_init(what->server, arena, &search.custom);
+    int result = try_everywhere(&search);
+    return result == RETRIEVE_MISSING ? confirm_missing(&search) : result;
+}
+
+static bool
+worth_another_try(bool written)
+{
+    const Error *error = error_last();
+    if (written)
+        return false;
+    return error->class == ERR_IO || error->class == ERR_BUSY || error->class == ERR_TIMEOUT;
+}
+
+int
+retrieve(const Retrieval *what)
+{
+    int64_t deadline = clock_ms() + what->deadline_ms;
+    bool written = false;
+    for (int64_t pause_ms = 100;; pause_ms = pause_ms < 2000 ? pause_ms * 2 : 2000) {
+        int result = search_once(what, &written);
+        if (result >= 0 || !worth_another_try(written) || clock_ms() + pause_ms > deadline)
+            return result;
+        log_warning("%s; will try again", error_last()->text);
+        clock_pause_ms(pause_ms);
+    }
+}
+
+/* For peek: is it there at all, whole or not? */
+static int
+exists_somewhere(const Retrieval *what, const Store *store, const char *name, bool *ret_exists)
+{
+    const char *const directories[] = {what->server->incoming_wals_directory,
+                                       what->server->streaming_wals_directory};
+    struct stat st;
+    int found = store_stat(store, name, &st);
+    if (found < 0)
+        return found;
+    *ret_exists = found == 0;
+    for (size_t i = 0; i < COUNT_OF(directories) && !*ret_exists; i++) {
+        AUTO(free) char *path = mem_printf("%s/%s", directories[i], name);
+        *ret_exists = stat(path, &st) == 0;
+        if (!*ret_exists && errno != ENOENT)
+            return fail_errno("look for '%s'", path);
+    }
+    return 0;
+}
+
+int
+retrieve_peek(const Retrieval *what, size_t limit, void (*visit)(void *context, const char *name),
+              void *context)
+{
+    AUTO(store) Store *store = NULL;
+    WalName name;
+    char text[WAL_NAME_ROOM];
+    bool jumped = false;
+    TRY(open_archive(what, &store));
+    wal_name_parse(what->name, &name);
+    snprintf(text, sizeof(text), "%s", what->name);
+    for (size_t found = 0; found < limit;) {
+        bool exists = false;
+        TRY(exists_somewhere(what, store, text, &exists));
+        if (exists) {
+            visit(context, text);
+            found++;
+            jumped = false;
+            if (name.kind != WAL_SEGMENT || !wal_name_next(&name, 0, &name))
+                return 0;
+        } else {
+            /* The segment size is not known. Where the numbers of a log file end, at a power of two, the
+             * next segment is number 0 of the next log file. */
+            bool border = name.kind == WAL_SEGMENT && name.seg && !(name.seg & (name.seg - 1));
+            if (jumped || !border || found == 0 || name.log == UINT32_MAX)
+                return 0;
+            name.seg = 0;
+            name.log++;
+            jumped = true;
+        }
+        wal_name_format(&name, text);
+    }
+    return 0;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Where WAL rests: the archive directory, wals/ (interface 1.2). A file gets in by a StorePut: begun,
+ * written, finished (durable, but still without its name) and published (never in the place of another
+ * file); store_sync then makes the names durable, for many files at once.
+ *
+ * Any number of threads may have puts of their own under way. */
+#ifndef WALDEN_FLOW_STORE_STORE_H
+#define WALDEN_FLOW_STORE_STORE_H
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "wal/wal.h"
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+typedef struct Store Store;
+typedef struct StorePut StorePut;
+
+/* Opens the archive in this directory, which is created when it is missing. */
+int store_open(const char *directory, Store **ret_store);
+
+/* The same for reading only: nothing is created. STORE_MISSING when there is no such directory. */
+enum { STORE_MISSING = 1 };
+int store_open_existing(const char *directory, Store **ret_store);
+
+void store_free(Store *store);
+AUTO_DEFINE(store, Store *, store_free)
+
+/* Path of a file in the archive, whether it is there or not; free it. */
+char *store_path(const Store *store, const char *name);
+
+/* What is archived under the name; STORE_MISSING when nothing is. */
+int store_stat(const Store *store, const char *name, struct stat *ret_stat);
+
+/* Opens an archived file for reading from its start; STORE_MISSING when there is none. */
+int store_read(const Store *store, const char *name, int *ret_fd);
+
+/* A new file that will be archived under the name. */
+int store_put_begin(Store *store, const char *name, StorePut **ret_put);
+
+/* As store_put_begin, but the open file itself will be published, by another link to it: no copy is
+ * made. STORE_CANNOT_LINK when it rests on another file system. Takes a descriptor of its own. */
+enum { STORE_CANNOT_LINK = 2 };
+int store_put_adopt(Store *store, const char *name, int source_fd, StorePut **ret_put);
+
+/* The descriptor to write to, at the end of what was written. */
+int store_put_fd(const StorePut *put);
+
+/* Appends; usable as a Sink. context is the StorePut. */
+int store_put_write(void *context, const void *data, size_t size);
+
+/* All is written: gives the file the attributes of the source (mode, times, user attributes) and makes
+ * its contents durable. *ret_size is what the archive now spends on it. An adopted file is only synced. */
+int store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_t *ret_size);
+
+/* Gives it its name. STORE_EXISTS when the name is taken; STORE_CANNOT_LINK when an adopted file cannot
+ * be linked after all. */
+enum { STORE_EXISTS = 1 };
+int store_put_publish(StorePut *put);
+
+/* Ends the put; what was not published leaves no trace. */
+void store_put_free(StorePut *put);
+AUTO_DEFINE(store_put, StorePut *, store_put_free)
+
+/* Makes the names of these archived files durable: one sync for each directory among them. */
+int store_sync(Store *store, const char *const *names, size_t count);
+
+/* Makes sure that a file which was found in the archive is durable, contents and name. */
+int store_sync_file(Store *store, const char *name, int fd);
+
+/* Calls visit for every archived WAL file: history files first, then the hash directories in order and
+ * the files of each in order. Strangers, subdirectories and dot-files are counted and passed over. */
+typedef int StoreVisit(void *context, const char *name);
+int store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_strangers);
+
+/* True when nothing at all is in the archive directory. */
+bool store_is_empty(const Store *store);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * One line of xlog.db, written exactly as Barman writes it and read as leniently as Barman reads it. */
+#include "flow/xlogdb/xlogdb.h"
+
+#include "base/file.h"
+#include "wal/name.h"
+
+#include <math.h>
+
+void
+xlogdb_time_format(struct timespec time, char *ret_text)
+{
+    double seconds = timespec_seconds(time);
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(ret_text, XLOGDB_TIME_ROOM, "%.*g", digits, seconds);
+        if (strtod(ret_text, NULL) == seconds)
+            break;
+    }
+    if (!strpbrk(ret_text, ".e"))
+        snprintf(ret_text + strlen(ret_text), XLOGDB_TIME_ROOM - strlen(ret_text), ".0");
+}
+
+static const char *
+or_none(const char *text)
+{
+    return text ? text : "None";
+}
+
+size_t
+xlogdb_line_format(const WalFile *row, int columns, char *ret_line)
+{
+    char time[XLOGDB_TIME_ROOM];
+    xlogdb_time_format(row->mtime, time);
+    int length = snprintf(ret_line, XLOGDB_LINE_ROOM, "%s\t%lld\t%s\t%s", row->name,
+                          (long long)row->size, time, or_none(row->compression));
+    if (columns == 5)
+        length += snprintf(ret_line + length, XLOGDB_LINE_ROOM - (size_t)length, "\t%s",
+                           or_none(row->encryption));
+    assert(length > 0 && length + 1 < XLOGDB_LINE_ROOM);
+    ret_line[length++] = '\n';
+    ret_line[length] = '\0';
+    return (size_t)length;
+}
+
+/* The names that may stand in the column, as static text: rows outlive the line they were read from. */
+static const char *
+codec_name(const char *text)
+{
+    static const char *const names[] = {"gzip", "pygzip", "pigz", "bzip2", "pybzip2",
+                                        "xz",   "zstd",   "lz4",  "snappy"};
+    if (strcmp(text, "None") == 0)
+        return NULL;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(text, names[i]) == 0)
+            return names[i];
+    return "custom";
+}
+
+static bool
+parse_time(const char *text, struct timespec *ret_time)
+{
+    char *end = NULL;
+    double seconds = strtod(text, &end);
+    if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e15)
+        return false;
+    double whole = floor(seconds);
+    ret_time->tv_sec = (time_t)whole;
+    ret_time->tv_nsec = (long)((seconds - whole) * 1e9 + 0.5);
+    if (ret_time->tv_nsec >= 1000000000) {
+        ret_time->tv_sec++;
+        ret_time->tv_nsec = 0;
+    }
+    return true;
+}
+
+bool
+xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row)
+{
+    static const char blanks[] = " \t\r\n\v\f";
+    char copy[XLOGDB_LINE_ROOM];
+    if (length >= sizeof(copy) || memchr(line, '\0', length))
+        return false;
+    memcpy(copy, line, length);
+    copy[length] = '\0';
+
+    char *fields[6];
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *f = strtok_r(copy, blanks, &rest); f; f = strtok_r(NULL, blanks, &rest)) {
+        if (count == 5)
+            return false;
+        fields[count++] = f;
+    }
+    if (count < 3 || strlen(fields[0]) >= WAL_NAME_ROOM)
+        return false;
+    WalFile row = {.kind = wal_kind(fields[0])};
+    snprintf(row.name, sizeof(row.name), "%s", fields[0]);
+    if (row.kind == WAL_NONE || !int_parse(fields[1], 0, INT64_MAX, &row.size) ||
+        !parse_time(fields[2], &row.mtime))
+        return false;
+    row.compression = count > 3 ? codec_name(fields[3]) : NULL;
+    row.encryption = count > 4 && strcmp(fields[4], "None") != 0 ? "gpg" : NULL;
+    *ret_row = row;
+    return true;
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The catalog file under its lock. Last stage of the way of a segment: a file counts as archived when
+ * its line here is durable. Appending never reads the file (but for its last line), so its cost does
+ * not depend on how long the catalog is. */
+#include "flow/xlogdb/xlogdb.h"
+
+#include "base/file.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "wal/name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* Barman may hold the lock while it deletes or rebuilds; after this it counts as stuck. */
+enum { LOCK_WAIT_MS = 60 * 1000 };
+
+struct XlogDb {
+    char *current_dir, *current; /* the current form */
+    char *old_dir, *old;         /* the form before 3.13 */
+    char *lock_path;
+    const char *directory, *path; /* of the form in use */
+    int columns;
+};
+
+XlogDb *
+xlogdb_new(const XlogDbPlace *place)
+{
+    XlogDb *db = mem_alloc(sizeof(*db));
+    db->current_dir = mem_dup(place->directory);
+    db->old_dir = mem_dup(place->wals_directory);
+    db->current = mem_printf("%s/%s-xlog.db", place->directory, place->server);
+    db->old = mem_printf("%s/xlog.db", place->wals_directory);
+    db->lock_path = mem_printf("%s/.%s-xlogdb.lock", place->lock_directory, place->server);
+    return db;
+}
+
+void
+xlogdb_free(XlogDb *db)
+{
+    if (!db)
+        return;
+    free(db->current_dir);
+    free(db->current);
+    free(db->old_dir);
+    free(db->old);
+    free(db->lock_path);
+    free(db);
+}
+
+/* Looked at again under each lock: a Barman that was upgraded meanwhile has moved on to the new form. */
+static void
+choose_form(XlogDb *db)
+{
+    bool old = access(db->current, F_OK) < 0 && access(db->old, F_OK) == 0;
+    db->directory = old ? db->old_dir : db->current_dir;
+    db->path = old ? db->old : db->current;
+    db->columns = old ? 4 : 5;
+}
+
+const char *
+xlogdb_path(XlogDb *db)
+{
+    choose_form(db);
+    return db->path;
+}
+
+bool
+xlogdb_exists(XlogDb *db)
+{
+    return access(xlogdb_path(db), F_OK) == 0;
+}
+
+static int
+take_lock(XlogDb *db, LockKind kind, Lock *ret_lock)
+{
+    pid_t holder = 0;
+    int result = lock_take(db->lock_path, kind, LOCK_WAIT_MS, ret_lock, &holder);
+    if (result == LOCK_BUSY)
+        return hint(fail(ERR_BUSY, "the catalog's lock '%s' has been held by process %d for %d s",
+                         db->lock_path, (int)holder, LOCK_WAIT_MS / 1000),
+                    "see what that process is doing (a delete hook that hangs?) and end it");
+    TRY(result);
+    choose_form(db);
+    return 0;
+}
+
+/* Where the last whole line ends, and the name in what a crash has left behind it. */
+static int
+find_tail(int fd, const char *path, off_t size, off_t *ret_whole, char *ret_torn)
+{
+    char buffer[4096];
+    off_t end = size;
+    size_t got = 0;
+    ret_torn[0] = '\0';
+    while (end > 0) {
+        off_t start = end > (off_t)sizeof(buffer) ? end - (off_t)sizeof(buffer) : 0;
+        if (lseek(fd, start, SEEK_SET) < 0)
+            return fail_errno("seek in '%s'", path);
+        TRY(file_read(fd, buffer, (size_t)(end - start), path, &got));
+        const char *feed = memrchr(buffer, '\n', got);
+        const char *line = feed ? feed + 1 : buffer;
+        if (feed || start == 0) {
+            *ret_whole = start + (line - buffer);
+            size_t length = strnlen(line, (size_t)(buffer + got - line));
+            length = length < WAL_NAME_ROOM - 1 ? length : WAL_NAME_ROOM - 1;
+            memcpy(ret_torn, line, length);
+            ret_torn[length] = '\0';
+            ret_torn[strcspn(ret_torn, " \t")] = '\0';
+            if (wal_kind(ret_torn) == WAL_NONE)
+                ret_torn[0] = '\0';
+            return 0;
+        }
+        end = start; /* more than a page without a line feed: all of it is torn */
+    }
+    *ret_whole = 0;
+    return 0;
+}
+
+/* After a crash the last line may lack its end; what is appended would be glued to it. */
+static int
+repair_tail(int fd, const char *path, off_t *size, char *ret_torn)
+{
+    char last = '\n';
+    ret_torn[0] = '\0';
+    if (*size > 0 && pread(fd, &last, 1, *size - 1) != 1)
+        return fail_errno("read the end of '%s'", path);
+    if (last == '\n')
+        return 0;
+    off_t whole = 0;
+    TRY(find_tail(fd, path, *size, &whole, ret_torn));
+    log_warning("catalog '%s' ends in a torn line of %lld bytes (%s), taking it off", path,
+                (long long)(*size - whole), ret_torn[0] ? ret_torn : "no WAL file name in it");
+    if (ftruncate(fd, whole) < 0)
+        return fail_errno("take the torn line off '%s'", path);
+    *size = whole;
+    return 0;
+}
+
+/* Under the lock: the rows in one write, then fsync. */
+static int
+append_lines(int fd, const char *path, off_t size, const Str *lines)
+{
+    int result = file_write(fd, lines->data, lines->length, path);
+    if (result == 0)
+        result = file_sync(fd, path);
+    if (result < 0 && ftruncate(fd, size) < 0) /* all or none; a torn rest is repaired next time */
+        log_debug("'%s' keeps a torn line", path);
+    return result;
+}
+
+int
+xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, char ret_torn[WAL_NAME_ROOM])
+{
+    AUTO(lock) Lock lock = LOCK_NONE;
+    AUTO(str) Str lines = {0};
+    char line[XLOGDB_LINE_ROOM], torn[WAL_NAME_ROOM];
+    TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
+    TRY(dir_make(db->directory));
+
+    for (size_t i = 0; i < count; i++) {
+        if (rows[i].encryption && db->columns == 4)
+            return hint(fail(ERR_UNSUPPORTED, "catalog '%s' is of a Barman before 3.13 and cannot say "
+                                              "that '%s' is encrypted",
+                             db->path, rows[i].name),
+                        "run rebuild-xlogdb with a newer Barman, or turn encryption off");
+        str_append_part(&lines, line, xlogdb_line_format(&rows[i], db->columns, line));
+    }
+    AUTO(close) int fd = open(db->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    if (size < 0)
+        return fail_errno("open catalog '%s'", db->path);
+    if (size == 0) /* new, or an earlier creator died before this */
+        TRY(dir_sync(db->directory));
+    TRY(repair_tail(fd, db->path, &size, torn));
+    if (lines.length > 0)
+        TRY(append_lines(fd, db->path, size, &lines));
+    memcpy(ret_torn, torn, sizeof(torn));
+    return 0;
+}
+
+static int
+read_rows(FILE *file, const char *path, XlogDbVisit *visit, void *context, size_t *damaged)
+{
+    AUTO(free) char *line = NULL;
+    size_t room = 0;
+    for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
+        WalFile row;
+        if (!xlogdb_line_parse(line, (size_t)length, &row)) {
+            (*damaged)++;
+            continue;
+        }
+        int result = visit(context, &row);
+        if (result != 0)
+            return result;
+    }
+    return ferror(file) ? fail_errno("read catalog '%s'", path) : 0;
+}
+
+static int
+read_file(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
+{
+    size_t damaged = 0;
+    FILE *file = fopen(db->path, "re");
+    if (!file && errno != ENOENT)
+        return fail_errno("open catalog '%s'", db->path);
+    int result = file ? read_rows(file, db->path, visit, context, &damaged) : 0;
+    if (file)
+        fclose(file);
+    *ret_damaged = damaged;
+    return result;
+}
+
+int
+xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
+{
+    AUTO(lock) Lock lock = LOCK_NONE;
+    TRY(take_lock(db, LOCK_SHARED, &lock));
+    return read_file(db, visit, context, ret_damaged);
+}
+
+typedef struct Search {
+    const char *const *names;
+    bool *found;
+    size_t count, left;
+} Search;
+
+static int
+search_row(void *context, const WalFile *row)
+{
+    Search *search = context;
+    for (size_t i = 0; i < search->count; i++)
+        if (!search->found[i] && strcmp(search->names[i], row->name) == 0) {
+            search->found[i] = true;
+            search->left--;
+        }
+    return search->left == 0; /* 1: all found, no need to read on */
+}
+
+int
+xlogdb_contains(XlogDb *db, const char *const *names, size_t count, bool *ret_found)
+{
+    size_t damaged = 0;
+    Search search = {.names = names, .found = ret_found, .count = count, .left = count};
+    memset(ret_found, 0, count * sizeof(bool));
+    int result = xlogdb_read(db, search_row, &search, &damaged);
+    if (damaged)
+        log_warning("catalog '%s' has %zu damaged lines, ignoring them", db->path, damaged);
+    return result < 0 ? result : 0;
+}
+
+struct XlogDbEdit {
+    const XlogDb *db;
+    int fd;
+    Str lines; /* written out when there are enough */
+};
+
+static int
+flush_lines(XlogDbEdit *edit)
+{
+    TRY(file_write(edit->fd, str_text(&edit->lines), edit->lines.length, edit->db->path));
+    str_clear(&edit->lines);
+    return 0;
+}
+
+int
+xlogdb_edit_emit(XlogDbEdit *edit, const WalFile *row)
+{
+    char line[XLOGDB_LINE_ROOM];
+    str_append_part(&edit->lines, line, xlogdb_line_format(row, edit->db->columns, line));
+    return edit->lines.length < KIB(64) ? 0 : flush_lines(edit);
+}
+
+int
+xlogdb_edit_read(XlogDbEdit *edit, XlogDbVisit *visit, void *context, size_t *ret_damaged)
+{
+    return read_file(edit->db, visit, context, ret_damaged);
+}
+
+int
+xlogdb_replace(XlogDb *db, XlogDbProduce *produce, void *context)
+{
+    AUTO(lock) Lock lock = LOCK_NONE;
+    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
+    TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
+    TRY(dir_make(db->directory));
+    TRY(atomic_open(db->directory, strrchr(db->path, '/') + 1, 0666, &file));
+    struct stat st;
+    if (stat(db->path, &st) == 0 && fchmod(file.fd, st.st_mode & 07777) < 0)
+        return fail_errno("set the mode of the new '%s'", db->path);
+
+    XlogDbEdit edit = {.db = db, .fd = file.fd};
+    int result = produce(context, &edit);
+    if (result == 0)
+        result = flush_lines(&edit);
+    str_done(&edit.lines);
+    TRY(result);
+    return atomic_replace(&file);
+}

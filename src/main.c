@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * walden [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]: reads the command line and the configuration,
+ * becomes the archive's owner, and calls the command from the table in command/commands.c. */
+#include "base/log.h"
+#include "base/user.h"
+#include "command/command.h"
+#include "command/options.h"
+#include "version.h"
+
+#include <unistd.h>
+
+enum Global { HELP, VERSION, CONFIG_FILE, COLOUR, COLOR, LEVEL, QUIET, DEBUG, FORMAT };
+
+static const CommandOption globals[] = {
+    [HELP] = {"help", "h", NULL, "print this and exit"},
+    [VERSION] = {"version", "v", NULL, "print the version and exit"},
+    [CONFIG_FILE] = {"config", "c", "FILE", "read this configuration file"},
+    [COLOUR] = {"colour", "", "WHEN", "never, always or auto", true},
+    [COLOR] = {"color", "", "WHEN", "never, always or auto"},
+    [LEVEL] = {"log-level", "", "LEVEL", "NOTSET, DEBUG, INFO, WARNING, ERROR or CRITICAL"},
+    [QUIET] = {"quiet", "q", NULL, "do not print information"},
+    [DEBUG] = {"debug", "d", NULL, "print debug messages"},
+    [FORMAT] = {"format", "f", "FORMAT", "console or json"},
+};
+
+static void
+print_help(void)
+{
+    size_t count = 0;
+    const Command *const *commands = command_all(&count);
+    puts("Usage: walden [OPTIONS] COMMAND [ARGUMENTS]\n"
+         "\n"
+         "Walden archives the WAL of PostgreSQL servers, and hands it back to recover them.\n"
+         "\n"
+         "Commands:");
+    for (size_t i = 0; i < count; i++)
+        printf("  %-18s%s\n", commands[i]->name, commands[i]->summary);
+    puts("\nOptions:");
+    options_print(globals, COUNT_OF(globals));
+    puts("\nwalden COMMAND --help explains a command. Without --config, the configuration is the\n"
+         "first of $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
+         "/etc/barman.conf and /etc/barman/barman.conf.");
+}
+
+static void
+print_command_help(const Command *command)
+{
+    static const CommandOption help = {"help", "h", NULL, "print this and exit"};
+    printf("Usage: walden [...] %s [OPTIONS]%s%s\n\n%s\n\nOptions:\n", command->name,
+           command->arguments[0] ? " " : "", command->arguments, command->help);
+    options_print(command->options, command->option_count);
+    options_print(&help, 1);
+}
+
+static int
+usage_failure(const char *where, int code)
+{
+    fprintf(stderr, "usage: walden %s\nERROR: %s\n", where, error_last()->text);
+    return code;
+}
+
+static bool
+one_of(const char *text, const char *const *words)
+{
+    for (; *words; words++)
+        if (strcmp(text, *words) == 0)
+            return true;
+    return false;
+}
+
+static int
+check_globals(const char *const *given)
+{
+    static const char *const whens[] = {"never", "always", "auto", NULL};
+    static const char *const formats[] = {"console", "json", NULL};
+    int level = 0;
+    const char *colour = given[COLOR] ? given[COLOR] : given[COLOUR];
+    if (colour && !one_of(colour, whens))
+        return fail(ERR_USAGE, "--color is never, always or auto, not '%s'", colour);
+    if (given[FORMAT] && !one_of(given[FORMAT], formats))
+        return fail(ERR_USAGE, "--format is console or json, not '%s'", given[FORMAT]);
+    if (given[LEVEL] && !log_level_parse(given[LEVEL], &level))
+        return fail(ERR_USAGE, "--log-level '%s' is not known", given[LEVEL]);
+    return 0;
+}
+
+static bool
+want_colour(const char *const *given)
+{
+    const char *when = given[COLOR] ? given[COLOR] : given[COLOUR];
+    if (!when || strcmp(when, "auto") == 0)
+        return isatty(STDOUT_FILENO) && isatty(STDERR_FILENO);
+    return strcmp(when, "always") == 0;
+}
+
+/* Was barman_user written down, or is it the default? */
+static bool
+user_is_chosen(const Config *config)
+{
+    return strcmp(config->barman_user, "barman") != 0;
+}
+
+static void
+open_log(const Config *config, const char *level_text, Report *report)
+{
+    int level = LOG_INFO;
+    if (!log_level_parse(level_text ? level_text : config->log_level, &level))
+        level = LOG_INFO;
+    if (log_open(config->log_file, level) < 0)
+        report_warning(report, "%s; logging to standard error", error_last()->text);
+    for (size_t i = 0; i < config->warnings.count; i++)
+        report_warning(report, "%s", config->warnings.items[i]);
+}
+
+/* The configuration, the account, the log; then the command. */
+static int
+run_command(const Command *command, const char *const *given, Invocation *invocation)
+{
+    AUTO(config) Config *config = NULL;
+    int code = command && command->usage_exit ? command->usage_exit : EXIT_FAILED;
+    int result = config_load(given[CONFIG_FILE], &config);
+    if (result == 0)
+        result = user_become(config->barman_user, user_is_chosen(config));
+    if (result < 0) {
+        report_failure(invocation->report, error_last());
+        return code;
+    }
+    open_log(config, given[LEVEL], invocation->report);
+    invocation->config = config;
+    return command->run(invocation);
+}
+
+static int
+parse_command(int argc, char **argv, const Command *command, Invocation *invocation, bool *ret_help)
+{
+    CommandOption options[OPTIONS_MAX];
+    int first = 0, count = command->option_count;
+    assert(count < OPTIONS_MAX);
+    if (count)
+        memcpy(options, command->options, (size_t)count * sizeof(CommandOption));
+    options[count] = (CommandOption){"help", "h", NULL, ""};
+    TRY(options_parse(argc, argv, options, count + 1, false, invocation->options, &first));
+    *ret_help = invocation->options[count] != NULL;
+    if (*ret_help)
+        return 0;
+    invocation->arguments = argv + first;
+    invocation->argument_count = argc - first;
+    if (invocation->argument_count < command->argument_min)
+        return fail(ERR_USAGE, "%s needs %s", command->name, command->arguments);
+    if (invocation->argument_count > command->argument_max)
+        return fail(ERR_USAGE, "unexpected argument '%s'", invocation->arguments[command->argument_max]);
+    return 0;
+}
+
+/* get-wal's caller may have asked for Barman's codes on the very line that cannot be parsed. */
+static int
+usage_code(const Command *command, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--barman-exit-codes") == 0)
+            return EXIT_USAGE;
+    return command->usage_exit ? command->usage_exit : EXIT_USAGE;
+}
+
+int
+main(int argc, char **argv)
+{
+    const char *given[OPTIONS_MAX];
+    int first = 0;
+    if (options_parse(argc, argv, globals, COUNT_OF(globals), true, given, &first) < 0 ||
+        check_globals(given) < 0)
+        return usage_failure("[OPTIONS] COMMAND [ARGUMENTS]", EXIT_USAGE);
+    if (given[VERSION]) {
+        puts("walden " WALDEN_VERSION);
+        return EXIT_DONE;
+    }
+    if (given[HELP] || first == argc || strcmp(argv[first], "help") == 0) {
+        print_help();
+        return EXIT_DONE;
+    }
+    const Command *command = command_find(argv[first]);
+    if (!command) {
+        fail(ERR_USAGE, "there is no command '%s'; walden --help lists them", argv[first]);
+        return usage_failure("[OPTIONS] COMMAND [ARGUMENTS]", EXIT_USAGE);
+    }
+    Invocation invocation = {0};
+    bool help = false;
+    int code = usage_code(command, argc - first, argv + first);
+    if (parse_command(argc - first, argv + first, command, &invocation, &help) < 0) {
+        AUTO(free) char *where = mem_printf("%s %s", command->name, command->arguments);
+        return usage_failure(where, code);
+    }
+    if (help) {
+        print_command_help(command);
+        return EXIT_DONE;
+    }
+    ReportStyle style = {.json = given[FORMAT] && strcmp(given[FORMAT], "json") == 0,
+                         .quiet = given[QUIET] != NULL,
+                         .debug = given[DEBUG] != NULL,
+                         .colour = want_colour(given)};
+    invocation.report = report_new(&style);
+    code = run_command(command, given, &invocation);
+    if (report_end(invocation.report) < 0) {
+        fprintf(stderr, "ERROR: %s\n", error_last()->text);
+        code = code ? code : EXIT_FAILED;
+    }
+    return code;
+}

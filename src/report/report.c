@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Console and JSON. One failure is one line: where the log goes to standard error too, what was told
+ * there is not logged a second time. */
+#include "report/report.h"
+
+#include "base/log.h"
+#include "base/str.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <unistd.h>
+
+struct Report {
+    ReportStyle style;
+    json_t *root; /* NULL on the console */
+};
+
+enum { YELLOW = 33, RED = 31 };
+
+Report *
+report_new(const ReportStyle *style)
+{
+    Report *report = mem_alloc(sizeof(*report));
+    report->style = *style;
+    if (style->json)
+        report->root = json_object();
+    return report;
+}
+
+int
+report_end(Report *report)
+{
+    int result = 0;
+    if (report->root && !report->style.quiet &&
+        json_dumpf(report->root, stdout, JSON_SORT_KEYS | JSON_ENSURE_ASCII) < 0)
+        result = -1;
+    if (fflush(stdout) != 0 || ferror(stdout))
+        result = -1;
+    json_decref(report->root);
+    free(report);
+    return result < 0 ? fail(ERR_IO, "cannot write to standard output") : 0;
+}
+
+bool
+report_is_json(const Report *report)
+{
+    return report->root != NULL;
+}
+
+void
+report_set(Report *report, const char *key, json_t *value)
+{
+    if (report->root)
+        json_object_set_new(report->root, key, value);
+    else
+        json_decref(value);
+}
+
+/* A tab at the start is layout; anything else below a blank came from a file name. */
+static char *
+printable(const char *format, va_list args)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0)
+        mem_exhausted(strlen(format));
+    for (char *p = text; *p; p++)
+        if (iscntrl((unsigned char)*p) && !(p == text && *p == '\t'))
+            *p = '?';
+    return text;
+}
+
+static void
+add_message(Report *report, const char *key, const char *text)
+{
+    json_t *list = json_object_get(report->root, key);
+    if (!list) {
+        list = json_array();
+        json_object_set_new(report->root, key, list);
+    }
+    json_t *value = json_string(text);
+    json_array_append_new(list, value ? value : json_string("?"));
+}
+
+static void
+print_prefixed(const Report *report, int colour, const char *prefix, const char *text)
+{
+    fflush(stdout);
+    if (report->style.colour && colour)
+        fprintf(stderr, "\033[%dm%s%s\033[0m\n", colour, prefix, text);
+    else
+        fprintf(stderr, "%s%s\n", prefix, text);
+}
+
+static void
+tell(Report *report, const char *key, int colour, const char *prefix, const char *text)
+{
+    if (report->root)
+        add_message(report, key, text);
+    else
+        print_prefixed(report, colour, prefix, text);
+}
+
+void
+report_info(Report *report, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    AUTO(free) char *text = printable(format, args);
+    va_end(args);
+    if (report->root)
+        add_message(report, "_INFO", text);
+    else if (!report->style.quiet)
+        puts(text);
+}
+
+void
+report_debug(Report *report, const char *format, ...)
+{
+    if (!report->style.debug)
+        return;
+    va_list args;
+    va_start(args, format);
+    AUTO(free) char *text = printable(format, args);
+    va_end(args);
+    tell(report, "_DEBUG", 0, "DEBUG: ", text);
+}
+
+void
+report_warning(Report *report, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    AUTO(free) char *text = printable(format, args);
+    va_end(args);
+    tell(report, "_WARNING", YELLOW, "WARNING: ", text);
+    if (!log_on_stderr())
+        log_warning("%s", text);
+}
+
+static void
+tell_error(Report *report, const char *text)
+{
+    tell(report, "_ERROR", RED, "ERROR: ", text);
+    if (!log_on_stderr() || report->root)
+        log_error("%s", text);
+}
+
+void
+report_error(Report *report, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    AUTO(free) char *text = printable(format, args);
+    va_end(args);
+    tell_error(report, text);
+}
+
+void
+report_failure(Report *report, const Error *error)
+{
+    AUTO(free) char *text = error->hint[0] ? mem_printf("%s (hint: %s)", error->text, error->hint)
+                                           : mem_dup(error->text);
+    for (char *p = text; *p; p++)
+        if (iscntrl((unsigned char)*p))
+            *p = '?';
+    tell_error(report, text);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * How commands answer, to people and to machines, in Barman's manner (interface 6.2): information on
+ * standard output, the rest with a prefix on standard error; or one JSON object at the end. */
+#ifndef WALDEN_REPORT_REPORT_H
+#define WALDEN_REPORT_REPORT_H
+
+#include "base/error.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+typedef struct Report Report;
+
+typedef struct ReportStyle {
+    bool json;
+    bool quiet;  /* console: no information; JSON: nothing at all */
+    bool debug;  /* debug messages too */
+    bool colour; /* warnings yellow, errors red */
+} ReportStyle;
+
+Report *report_new(const ReportStyle *style);
+
+/* Prints the JSON object, if that is the style, and frees. <0 when standard output cannot take it. */
+int report_end(Report *report);
+
+/* A line for people. Control characters inside (of hostile file names) are replaced. */
+void report_info(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
+void report_debug(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Told and logged, with the hint of a failure behind it. */
+void report_warning(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
+void report_error(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
+void report_failure(Report *report, const Error *error);
+
+bool report_is_json(const Report *report);
+
+/* Adds to the JSON object; the value is taken over. Nothing happens on the console. */
+void report_set(Report *report, const char *key, json_t *value);
+
+#endif

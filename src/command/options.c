@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * getopt_long behind a table. Both tables of a command line, of the program and of the command, are read
- * here, so help and parser cannot differ. */
+ * getopt_long behind a table. Both tables of a command line, of the program and of the command, are
+ * read here, so help and parser cannot differ. */
 #include "command/options.h"
 
 #include <getopt.h>
@@ -22,11 +22,12 @@ usage_error(char **argv, int answer, int index)
 {
     /* optopt is 0 or the index of a long option, and the letter of a short one. */
     if (optopt > 0 && optopt < LONG_BASE)
-        return fail(ERR_USAGE, answer == ':' ? "option '-%c' needs an argument"
-                                             : "there is no option '-%c'",
+        return fail(ERR_USAGE,
+                    answer == ':' ? "option '-%c' needs an argument" : "there is no option '-%c'",
                     optopt);
-    return fail(ERR_USAGE, answer == ':' ? "option '%s' needs an argument"
-                                         : "option '%s' is unknown, ambiguous or takes no argument",
+    return fail(ERR_USAGE,
+                answer == ':' ? "option '%s' needs an argument"
+                              : "option '%s' is unknown, ambiguous or takes no argument",
                 argv[index]);
 }
 

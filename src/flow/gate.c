@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Stands between the queue and the store. Refusing good WAL would be as bad as taking damaged WAL, so
- * only what is certainly wrong is refused: content that is no WAL at all may be encrypted by the
+ * Stands between the queue and the store. Refusing good WAL would be as bad as taking damaged WAL,
+ * so only what is certainly wrong is refused: content that is no WAL at all may be encrypted by the
  * site's archive_command, and a magic that we have never seen may be PostgreSQL's next version. */
 #include "flow/gate.h"
 
@@ -51,8 +51,8 @@ gate_defect(const Gate *gate, const struct stat *st, GateFinding *finding, const
     va_start(args, format);
     vsnprintf(finding->reason, sizeof(finding->reason), format, args);
     va_end(args);
-    /* The change time cannot be set back by cp -p or rsync, as the modification time can. A time far in
-     * the future is a wrong clock, and no reason to wait for it. */
+    /* The change time cannot be set back by cp -p or rsync, as the modification time can. A time
+     * far in the future is a wrong clock, and no reason to wait for it. */
     int64_t age = (int64_t)time(NULL) - (int64_t)st->st_ctim.tv_sec;
     return age < gate->grace && age > -gate->grace ? GATE_WAIT : GATE_INVALID;
 }
@@ -64,8 +64,7 @@ is_zero(const void *data, size_t size)
     return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
 }
 
-static int
-invalid(GateFinding *finding, const char *format, ...) PRINTF_LIKE(2, 3);
+static int invalid(GateFinding *finding, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static int
 invalid(GateFinding *finding, const char *format, ...)
@@ -97,10 +96,9 @@ check_header(const Gate *gate, const WalFile *wal, const struct stat *st, const 
     }
     finding->known = true;
     if (gate->system_id && finding->facts.system_id != gate->system_id)
-        return invalid(finding,
-                       "it is of the cluster with system identifier %llu, and this archive of %llu",
-                       (unsigned long long)finding->facts.system_id,
-                       (unsigned long long)gate->system_id);
+        return invalid(
+            finding, "it is of the cluster with system identifier %llu, and this archive of %llu",
+            (unsigned long long)finding->facts.system_id, (unsigned long long)gate->system_id);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Step 1 of archiving: examine the source, compare it with the archive, compress it into a file without
- * a name. The source is read once and never changed. */
+ * Step 1 of archiving: examine the source, compare it with the archive, compress it into a file
+ * without a name. The source is read once and never changed. */
 #include "flow/item.h"
 
 #include "base/file.h"
@@ -20,6 +20,31 @@ recognise(const CustomCodec *custom, const void *head, size_t size)
         memcmp(head, custom->magic, custom->magic_size) == 0)
         return codec_find("custom");
     return codec_recognise(head, size);
+}
+
+/* History files and labels are text; so is nothing that a filter would call compressed. */
+static bool
+is_text(const unsigned char *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (data[i] < ' ' && data[i] != '\n' && data[i] != '\t' && data[i] != '\r')
+            return false;
+    return true;
+}
+
+const CodecClass *
+recognise_archived(const CustomCodec *custom, const char *name, const void *head, size_t size)
+{
+    const CodecClass *class = recognise(custom, head, size);
+    WalFacts facts;
+    WalName parsed;
+    char reason[WAL_REASON_ROOM];
+    if (class || !custom->presumed || !wal_name_parse(name, &parsed))
+        return class;
+    bool plain = parsed.kind == WAL_SEGMENT || parsed.kind == WAL_PARTIAL
+                     ? wal_header_check(head, size, &parsed, &facts, reason) == WAL_HEADER_FITS
+                     : is_text(head, size);
+    return plain ? NULL : codec_find("custom");
 }
 
 /* Records how the item's way ends before it is stored. */
@@ -70,10 +95,11 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
 
     ret_item->class = recognise(&recipe->custom, head, got);
     ret_item->wal.compression = ret_item->class ? ret_item->class->name : NULL;
-    result = ret_item->class
-                 ? gate_check_compressed(&recipe->gate, &ret_item->wal, &ret_item->source,
-                                         ret_item->fd, ret_item->class, &recipe->custom, &finding)
-                 : gate_check(&recipe->gate, &ret_item->wal, &ret_item->source, head, got, &finding);
+    result = ret_item->class ? gate_check_compressed(&recipe->gate, &ret_item->wal,
+                                                     &ret_item->source, ret_item->fd,
+                                                     ret_item->class, &recipe->custom, &finding)
+                             : gate_check(&recipe->gate, &ret_item->wal, &ret_item->source, head,
+                                          got, &finding);
     if (result != 0)
         return end_item(ret_item, result, &finding);
     ret_item->opaque = finding.opaque;
@@ -82,7 +108,8 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     return true;
 }
 
-/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to several */
+/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to
+ * several */
 typedef struct Stream {
     WalChecker *checker;
     Coder *coder; /* compresses into the put */
@@ -164,8 +191,9 @@ check_unchanged(const Item *item)
     return 0;
 }
 
-/* An untransformed source on the archive's own file system is published by a second link to it, and not
- * by a rename: as long as the source has its name, the next pass knows that something may be missing. */
+/* An untransformed source on the archive's own file system is published by a second link to it, and
+ * not by a rename: as long as the source has its name, the next pass knows that something may be
+ * missing. */
 static int
 bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
 {
@@ -244,7 +272,7 @@ compare_contents(Reader *a, Reader *b, const char *name)
     return ITEM_SAME;
 }
 
-/* Reads the first bytes and goes back. */
+/* Reads the first bytes of an archived file and goes back. */
 static int
 recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecClass **ret_class)
 {
@@ -255,7 +283,7 @@ recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecC
     TRY(file_read(fd, head, sizeof(head), name, &got));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", name);
-    *ret_class = recognise(custom, head, got);
+    *ret_class = recognise_archived(custom, name, head, got);
     return 0;
 }
 

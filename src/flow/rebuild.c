@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What the old catalog knows is more than the files tell (which program compressed them, the order in
- * which they came), so it is kept where it is still true (Q-33). */
+ * What the old catalog knows is more than the files tell (which program compressed them, the order
+ * in which they came), so it is kept where it is still true (Q-33). */
 #include "flow/rebuild.h"
 
 #include "base/log.h"
@@ -82,9 +82,9 @@ rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(store) Store *store = NULL;
-    AUTO(xlogdb) XlogDb *db =
-        xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory, server->wals_directory,
-                                  config->barman_lock_directory});
+    AUTO(xlogdb)
+    XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
+                                           server->wals_directory, config->barman_lock_directory});
     TRY(store_open(server->wals_directory, &store));
     Rebuild rebuild = {.store = store};
     custom_codec_init(server, arena, &rebuild.custom);

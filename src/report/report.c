@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Console and JSON. One failure is one line: where the log goes to standard error too, what was told
- * there is not logged a second time. */
+ * Console and JSON. One failure is one line: where the log goes to standard error too, what was
+ * told there is not logged a second time. */
 #include "report/report.h"
 
 #include "base/log.h"
@@ -45,6 +45,14 @@ bool
 report_is_json(const Report *report)
 {
     return report->root != NULL;
+}
+
+void
+report_leave_stdout(Report *report)
+{
+    json_decref(report->root);
+    report->root = NULL;
+    report->style.quiet = true;
 }
 
 void
@@ -158,8 +166,9 @@ report_error(Report *report, const char *format, ...)
 void
 report_failure(Report *report, const Error *error)
 {
-    AUTO(free) char *text = error->hint[0] ? mem_printf("%s (hint: %s)", error->text, error->hint)
-                                           : mem_dup(error->text);
+    AUTO(free)
+    char *text = error->hint[0] ? mem_printf("%s (hint: %s)", error->text, error->hint)
+                                : mem_dup(error->text);
     for (char *p = text; *p; p++)
         if (iscntrl((unsigned char)*p))
             *p = '?';

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  * First stage of the way of a segment: what archive_command, put-wal or the archive module left in
- * incoming/. Only names are read here, never contents, so that a million waiting files cost a million
- * names and one pass over the directory. */
+ * incoming/. Only names are read here, never contents, so that a million waiting files cost a
+ * million names and one pass over the directory. */
 #include "flow/intake/intake.h"
 
 #include "base/str.h"

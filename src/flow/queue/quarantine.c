@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * errors/: what cannot be archived is kept there, for people to look at. Nothing is ever deleted. */
+ * errors/: what cannot be archived is kept there, for people to look at. Nothing is ever deleted.
+ */
 #include "flow/queue/queue.h"
 
 #include "base/file.h"

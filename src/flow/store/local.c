@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The archive as a local directory: <wals>/<hash dir>/<name>, history files in <wals> itself. What is
- * published here was synced before and never takes another file's place. */
+ * The archive as a local directory: <wals>/<hash dir>/<name>, history files in <wals> itself. What
+ * is published here was synced before and never takes another file's place. */
 #include "flow/store/store.h"
 
 #include "base/file.h"
@@ -184,8 +184,8 @@ store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_
     struct stat st;
     if (!put->adopted)
         TRY(file_copy_attributes(source_fd, source, put->file.fd, put->file.name));
-    /* Without this the name could survive a crash of the machine and the contents not. An adopted file
-     * may never have been synced by whoever wrote it. */
+    /* Without this the name could survive a crash of the machine and the contents not. An adopted
+     * file may never have been synced by whoever wrote it. */
     TRY(file_sync(put->file.fd, put->file.name));
     if (fstat(put->file.fd, &st) < 0)
         return fail_errno("stat '%s'", put->file.name);
@@ -217,7 +217,8 @@ store_put_free(StorePut *put)
 int
 store_sync(Store *store, const char *const *names, size_t count)
 {
-    char last[WAL_HASH_DIR_ROOM] = "-"; /* names come in order, so equal directories stand together */
+    char last[WAL_HASH_DIR_ROOM] =
+        "-"; /* names come in order, so equal directories stand together */
     for (size_t i = 0; i < count; i++) {
         char hash_dir[WAL_HASH_DIR_ROOM];
         wal_hash_dir(names[i], hash_dir);

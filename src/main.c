@@ -38,9 +38,9 @@ print_help(void)
         printf("  %-18s%s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions:");
     options_print(globals, COUNT_OF(globals));
-    puts("\nwalden COMMAND --help explains a command. Without --config, the configuration is the\n"
-         "first of $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
-         "/etc/barman.conf and /etc/barman/barman.conf.");
+    puts("\nwalden COMMAND --help explains a command. Without --config, the first of these is\n"
+         "read: $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
+         "/etc/barman.conf, /etc/barman/barman.conf.");
 }
 
 static void

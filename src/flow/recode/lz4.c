@@ -89,7 +89,12 @@ decompress_begin(Coder *coder, int64_t content_size)
 {
     Lz4Decompressor *self = (Lz4Decompressor *)coder;
     (void)content_size;
-    LZ4F_resetDecompressionContext(self->lz4);
+    /* liblz4's reset forgets to forget the content size of a frame that was broken off. */
+    if (!self->frame_ended) {
+        LZ4F_freeDecompressionContext(self->lz4);
+        LZ4F_createDecompressionContext(&self->lz4, LZ4F_VERSION);
+        coder_must(self->lz4);
+    }
     self->frame_ended = false;
     return 0;
 }
@@ -137,8 +142,6 @@ lz4_decompressor_new(Coder **ret_coder)
 {
     Lz4Decompressor *self = mem_alloc(sizeof(*self));
     self->coder.methods = &decompress_methods;
-    LZ4F_createDecompressionContext(&self->lz4, LZ4F_VERSION);
-    coder_must(self->lz4);
     self->out = mem_alloc(OUT_SIZE);
     *ret_coder = &self->coder;
     return 0;

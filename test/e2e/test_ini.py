@@ -8,7 +8,7 @@ Where the two must differ:
 - only A to Z become lower case in names of options.
 These are left out of the generated files, and have tests of their own below.
 
-The program is test/unit/config/ini_dump of the build directory, which is $WALDEN_BUILD or build/.
+The program is test/unit/config/ini_dump beside $WALDEN, else in build/.
 """
 
 import configparser
@@ -21,7 +21,7 @@ import subprocess
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = pathlib.Path(os.environ.get("WALDEN_BUILD", ROOT / "build"))
+BUILD = pathlib.Path(os.environ.get("WALDEN", ROOT / "build" / "walden")).parent
 DUMP = BUILD / "test" / "unit" / "config" / "ini_dump"
 CORPUS = sorted((ROOT / "test" / "unit" / "config" / "ini_corpus").glob("*.conf"))
 SEED = int(os.environ.get("WALDEN_SEED", "1"))

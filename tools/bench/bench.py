@@ -145,7 +145,7 @@ class Bench:
 
 
 def sha256(unpack, path):
-    with subprocess.Popen([*unpack, path], stdout=subprocess.PIPE) as tool:
+    with subprocess.Popen([*unpack, path], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as tool:
         digest = hashlib.file_digest(tool.stdout, "sha256").hexdigest()
     return digest if tool.returncode == 0 else None
 

@@ -20,13 +20,14 @@ round_trip(Coder *compressor, Coder *decompressor, const Str *plain, size_t piec
                          class->recognised_as ? class->recognised_as : class);
 }
 
+/* Without the other names of the same format. */
 static void
 each_codec(void (*visit)(const CodecClass *class))
 {
     size_t count;
     const CodecClass *const *all = codec_all(&count);
     for (size_t i = 0; i < count; i++)
-        if (!codec_is_program(all[i]))
+        if (!codec_is_program(all[i]) && !all[i]->recognised_as)
             visit(all[i]);
 }
 
@@ -60,16 +61,17 @@ every_content(const CodecClass *class)
     static const struct {
         void (*make)(Str *str, size_t size);
         size_t size;
-    } contents[] = {{content_zeros, 0},        {content_zeros, 1},       {content_zeros, 5000000},
+    } contents[] = {{content_zeros, 0},        {content_zeros, 1},       {content_zeros, 3000000},
                     {content_random, 65536},   {content_random, 300001}, {content_text, 700000},
                     {content_random, 2097152}, {content_text, 2097153}};
     const int levels[] = {class->level_low, class->level_medium, class->level_high};
+    const size_t level_count = class->level_max ? COUNT_OF(levels) : 1;
     AUTO(coder) Coder *decompressor = NULL;
     assert_done(decompressor_new(class, &decompressor));
     for (size_t c = 0; c < COUNT_OF(contents); c++) {
         AUTO(str) Str plain = {0};
         contents[c].make(&plain, contents[c].size);
-        for (size_t l = 0; l < (class->level_max ? COUNT_OF(levels) : 1); l++) {
+        for (size_t l = 0; l < (contents[c].size < MIB(1) ? level_count : 1); l++) {
             AUTO(coder) Coder *compressor = NULL;
             assert_done(compressor_new(class, levels[l], &compressor));
             round_trip(compressor, decompressor, &plain, 300000, 4096);
@@ -119,8 +121,7 @@ small_memory(const CodecClass *class)
         AUTO(coder) Coder *compressor = NULL;
         assert_done(compressor_new(class, level, &compressor));
         assert_done(coder_begin(compressor, 1 << 30, watch_memory, &peak));
-        for (int i = 0; i < 8; i++)
-            assert_done(coder_push(compressor, plain.data, plain.length));
+        assert_done(coder_push(compressor, plain.data, plain.length));
         watch_memory(&peak, NULL, 0);
         if (peak.most > (int64_t)MIB(16))
             fail_msg("%s level %d takes %ld KiB", class->name, level, (long)(peak.most >> 10));

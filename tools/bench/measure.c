@@ -53,8 +53,9 @@ main(int argc, char **argv)
     struct rusage used;
     getrusage(RUSAGE_CHILDREN, &used);
     FILE *file = fopen(argv[1], "w");
-    if (!file || fprintf(file, "%.6f %.6f %ld\n", wall, seconds(used.ru_utime) + seconds(used.ru_stime),
-                         used.ru_maxrss) < 0 ||
+    if (!file ||
+        fprintf(file, "%.6f %.6f %ld\n", wall, seconds(used.ru_utime) + seconds(used.ru_stime),
+                used.ru_maxrss) < 0 ||
         fclose(file) != 0) {
         perror(argv[1]);
         return 2;

@@ -52,10 +52,16 @@ run(const Invocation *invocation)
         return EXIT_DONE;
     }
 
+    if (server->streaming_archiver)
+        report_warning(
+            invocation->report,
+            "server '%s' has streaming_archiver = on: this release does not archive what is "
+            "received by streaming",
+            server->name);
     ArchiveSummary summary = {0};
     ArchiveObserver observer = {invocation->report, tell_info, tell_problem};
     int result = locked;
-    if (result == 0)
+    if (result == 0 && server->archiver)
         result = archive_incoming(invocation->config, server, &observer, &summary);
     if (summary.archived + summary.duplicates + summary.waiting + summary.rejected + summary.failed)
         log_info(

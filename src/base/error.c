@@ -20,18 +20,17 @@ static void
     snprintf(last.text, sizeof(last.text), "%s", text);
 }
 
-int
-fail(ErrorClass class, const char *format, ...)
+void
+error_record(ErrorClass class, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     record(class, 0, format, args);
     va_end(args);
-    return -1;
 }
 
-int
-fail_errno(const char *format, ...)
+void
+error_record_errno(const char *format, ...)
 {
     int os_error = errno;
     va_list args;
@@ -46,7 +45,6 @@ fail_errno(const char *format, ...)
     if (os_error == ENOSPC || os_error == EDQUOT)
         snprintf(last.hint, sizeof(last.hint), "free space there; what was not archived is kept");
     errno = os_error;
-    return -1;
 }
 
 int

@@ -86,8 +86,8 @@ typedef struct CustomCodec {
     const uint8_t *magic; /* NULL: not configured */
     size_t magic_size;
     const char *path_prefix; /* before PATH, or NULL */
-    bool presumed; /* compression is custom and has no magic: archived files that are neither WAL nor of
-                      a known codec are taken for it, as Barman does */
+    bool presumed; /* compression is custom and has no magic: archived files that are neither WAL
+                      nor of a known codec are taken for it, as Barman does */
 } CustomCodec;
 
 /* Codecs that are programs: "pigz" for compressing, "custom" for both. */

@@ -38,7 +38,9 @@ typedef struct Command {
     const char *help;    /* paragraph for --help, lines under 80 columns */
     const CommandOption *options;
     int option_count;
-    int usage_exit; /* for a wrong command line or configuration: 0 means the usual codes */
+    int usage_exit; /* for a wrong command line; 0 means the usual code */
+    int (*failure_exit)(const Invocation *invocation); /* when the configuration cannot be used; NULL
+                                                          means EXIT_FAILED */
     int (*run)(const Invocation *invocation);
 } Command;
 

@@ -144,5 +144,6 @@ const Command command_get_wal = {
     .options = options,
     .option_count = COUNT_OF(options),
     .usage_exit = EXIT_UNCERTAIN,
+    .failure_exit = uncertain,
     .run = run,
 };

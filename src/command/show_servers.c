@@ -4,7 +4,7 @@
 
 typedef struct Row {
     const char *key;
-    const char *value;
+    json_t *value; /* typed as Barman's: true, 3, "gzip", null */
 } Row;
 
 static int
@@ -13,13 +13,48 @@ by_key(const void *a, const void *b)
     return strcmp(((const Row *)a)->key, ((const Row *)b)->key);
 }
 
-static const char *
-messages_text(const ServerConfig *server, Arena *arena)
+static json_t *
+value_of(const OptionInfo *option, const Invocation *invocation, const ServerConfig *server,
+         Arena *arena)
 {
-    AUTO(str) Str text = {0};
+    const char *text = option_value(option, invocation->config, server, arena);
+    if (!text)
+        return json_null();
+    if (strcmp(option->kind, "BOOL") == 0)
+        return json_boolean(strcmp(text, "true") == 0);
+    if (strcmp(option->kind, "COUNT") == 0 || strcmp(option->kind, "SECONDS") == 0)
+        return json_integer(strtoll(text, NULL, 10));
+    json_t *value = json_string(text);
+    return value ? value : json_string("?"); /* not UTF-8 */
+}
+
+static json_t *
+messages_of(const ServerConfig *server)
+{
+    json_t *list = json_array();
     for (size_t i = 0; i < server->messages.count; i++)
-        str_appendf(&text, "%s'%s'", i ? ", " : "", server->messages.items[i]);
-    return arena_printf(arena, "[%s]", str_text(&text));
+        json_array_append_new(list, json_string(server->messages.items[i]));
+    return list;
+}
+
+/* As Python would print it */
+static void
+append_text(Str *line, const json_t *value)
+{
+    const json_t *item;
+    size_t i;
+    if (json_is_string(value)) {
+        str_append(line, json_string_value(value));
+    } else if (json_is_integer(value)) {
+        str_appendf(line, "%lld", (long long)json_integer_value(value));
+    } else if (json_is_array(value)) {
+        str_append(line, "[");
+        json_array_foreach(value, i, item)
+            str_appendf(line, "%s'%s'", i ? ", " : "", json_string_value(item));
+        str_append(line, "]");
+    } else {
+        str_append(line, json_is_null(value) ? "None" : json_is_true(value) ? "True" : "False");
+    }
 }
 
 static void
@@ -30,24 +65,24 @@ show(const Invocation *invocation, const ServerConfig *server)
     const OptionInfo *all = option_all(&count);
     Row *rows = arena_alloc(arena, (count + 3) * sizeof(Row));
     for (size_t i = 0; i < count; i++)
-        rows[i] = (Row){all[i].name, option_value(&all[i], invocation->config, server, arena)};
-    rows[count++] = (Row){"name", server->name};
-    rows[count++] = (Row){"disabled", server->disabled ? "True" : "False"};
-    rows[count++] = (Row){"msg_list", messages_text(server, arena)};
+        rows[i] = (Row){all[i].name, value_of(&all[i], invocation, server, arena)};
+    rows[count++] = (Row){"name", json_string(server->name)};
+    rows[count++] = (Row){"disabled", json_boolean(server->disabled)};
+    rows[count++] = (Row){"msg_list", messages_of(server)};
     qsort(rows, count, sizeof(Row), by_key);
 
     json_t *object = json_object();
-    if (!report_is_json(invocation->report))
+    bool console = !report_is_json(invocation->report);
+    if (console)
         report_info(invocation->report, "Server %s:", server->name);
     for (size_t i = 0; i < count; i++) {
-        json_object_set_new(object, rows[i].key,
-                            rows[i].value ? json_string(rows[i].value) : json_null());
-        if (!report_is_json(invocation->report))
-            report_info(invocation->report, "\t%s: %s", rows[i].key,
-                        rows[i].value ? rows[i].value : "None");
+        AUTO(str) Str line = {0};
+        str_appendf(&line, "\t%s: ", rows[i].key);
+        append_text(&line, rows[i].value);
+        if (console)
+            report_info(invocation->report, "%s", str_text(&line));
+        json_object_set_new(object, rows[i].key, rows[i].value);
     }
-    if (!report_is_json(invocation->report))
-        report_info(invocation->report, "%s", "");
     report_set(invocation->report, server->name, object);
 }
 
@@ -70,6 +105,7 @@ const Command command_show_servers = {
     .argument_min = 1,
     .argument_max = 1000,
     .summary = "show the configuration in force",
-    .help = "Shows every option and the value that is in force for the servers, or for \"all\".",
+    .help = "Shows every option and the value that is in force for the servers, or for\n"
+            "\"all\".",
     .run = run,
 };

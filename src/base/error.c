@@ -23,17 +23,18 @@ static void
     snprintf(last.text, sizeof(last.text), "%s", text);
 }
 
-void
-error_record(ErrorClass class, const char *format, ...)
+int
+fail(ErrorClass class, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     record(class, 0, format, args);
     va_end(args);
+    return -1;
 }
 
-void
-error_record_errno(const char *format, ...)
+int
+fail_errno(const char *format, ...)
 {
     int os_error = errno;
     va_list args;
@@ -48,6 +49,7 @@ error_record_errno(const char *format, ...)
     if (os_error == ENOSPC || os_error == EDQUOT)
         snprintf(last.hint, sizeof(last.hint), "free space there; what was not archived is kept");
     errno = os_error;
+    return -1;
 }
 
 int

@@ -32,22 +32,11 @@ typedef struct Error {
     char hint[400];  /* what the DBA can do next, or empty */
 } Error;
 
-/* fail(class, format, ...) records a failure and returns -1. (Macros, so that every compiler and
- * analyser sees the -1.) */
-#define fail(...)                                                                                  \
-    ({                                                                                             \
-        error_record(__VA_ARGS__);                                                                 \
-        -1;                                                                                        \
-    })
-void error_record(ErrorClass class, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Records a failure and returns -1. */
+int fail(ErrorClass class, const char *format, ...) PRINTF_LIKE(2, 3);
 
-/* fail_errno(format, ...): the same of class ERR_IO, with ": " and the text of errno behind it. */
-#define fail_errno(...)                                                                            \
-    ({                                                                                             \
-        error_record_errno(__VA_ARGS__);                                                           \
-        -1;                                                                                        \
-    })
-void error_record_errno(const char *format, ...) PRINTF_LIKE(1, 2);
+/* Records a failure of class ERR_IO, appends ": " and the text of errno, returns -1. */
+int fail_errno(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* Puts "context: " before the recorded sentence if result is negative; returns result. */
 int wrap(int result, const char *format, ...) PRINTF_LIKE(2, 3);

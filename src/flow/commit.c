@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The one place where files get their names in the archive, their lines in the catalog and lose their
- * sources, in this order and each step durable before the next begins. One thread only. A crash
- * between any two steps leaves a source that the next run finds to be archived already. */
+ * The one place where files get their names in the archive, their lines in the catalog and lose
+ * their sources, in this order and each step durable before the next begins. One thread only. A
+ * crash between any two steps leaves a source that the next run finds to be archived already. */
 #include "flow/commit.h"
 
 #include "base/file.h"
@@ -12,8 +12,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 
-static void
-say(const Committer *c, const char *format, ...) PRINTF_LIKE(2, 3);
+static void say(const Committer *c, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static void
 say(const Committer *c, const char *format, ...)
@@ -47,7 +46,8 @@ is_blocked(const Committer *c, const Item *item)
     return c->blocked_count == COUNT_OF(c->blocked) && item->wal.kind != WAL_HISTORY;
 }
 
-/* What comes later on this timeline must not be recorded before this file: no gap may look archived. */
+/* What comes later on this timeline must not be recorded before this file: no gap may look
+ * archived. */
 static void
 block(Committer *c, const Item *item)
 {
@@ -97,8 +97,8 @@ settle(Committer *c, Item *item)
         block(c, item);
 }
 
-/* The rows to be added: what was published now, and what the archive had but the catalog did not (a crash
- * between steps 2 and 3). */
+/* The rows to be added: what was published now, and what the archive had but the catalog did not (a
+ * crash between steps 2 and 3). */
 static int
 collect_rows(Committer *c, Item *const *items, size_t count, WalFile *rows, size_t *ret_count)
 {
@@ -115,8 +115,8 @@ collect_rows(Committer *c, Item *const *items, size_t count, WalFile *rows, size
             rows[filled++] = items[i]->wal;
         if (items[i]->state != ITEM_SAME || found[s++])
             continue;
-        int result = archived_row(c->recipe->store, &c->recipe->custom, items[i]->wal.name,
-                                  &rows[filled]);
+        int result =
+            archived_row(c->recipe->store, &c->recipe->custom, items[i]->wal.name, &rows[filled]);
         if (result == STORE_MISSING)
             return fail(ERR_IO, "'%s' vanished from the archive", items[i]->wal.name);
         TRY(result);
@@ -159,7 +159,13 @@ make_durable(Committer *c, Item *const *items, size_t count)
             torn[0] = '\0';
     if (!torn[0])
         return 0;
-    /* The line that a crash tore was of a file that may well be archived, and its source gone. */
+    /* The line that a crash tore was of a file that may well be archived, and its source gone. Or
+     * its name was torn too ("...01" of "...01.partial") and has a row already. */
+    const char *name = torn;
+    bool listed = false;
+    TRY(xlogdb_contains(c->db, &name, 1, &listed));
+    if (listed)
+        return 0;
     int result = archived_row(c->recipe->store, &c->recipe->custom, torn, &rows[0]);
     if (result == 0)
         result = xlogdb_append(c->db, rows, 1, torn);
@@ -200,8 +206,7 @@ remove_sources(const Committer *c, Item *const *items, size_t count)
     return removed ? dir_sync(c->recipe->directory) : 0;
 }
 
-static int
-reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
+static int reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
 static int

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The configuration has checked that the magic is "0x" and pairs of hex digits. */
+ * The configuration has checked that the magic is "0x" or "0X" and pairs of hex digits. */
 #include "flow/custom.h"
 
 void
@@ -9,7 +9,7 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
                                 .decompress = server->custom_decompression_filter,
                                 .path_prefix = server->path_prefix};
     const char *text = server->custom_compression_magic;
-    if (!text || !str_starts(text, "0x"))
+    if (!text)
         return;
     size_t size = strlen(text + 2) / 2;
     uint8_t *magic = arena_alloc(arena, size);

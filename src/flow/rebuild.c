@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What the old catalog knows is more than the files tell (which program compressed them, the order in
- * which they came), so it is kept where it is still true (Q-33). */
+ * What the old catalog knows is more than the files tell (which program compressed them, the order
+ * in which they came), so it is kept where it is still true (Q-33). */
 #include "flow/rebuild.h"
 
 #include "base/log.h"
@@ -36,13 +36,13 @@ keep_row(void *context, const WalFile *row)
     WalFile now = *row;
     struct stat st;
     int result = store_stat(rebuild->store, row->name, &st);
+    if (result == 0 && st.st_size != row->size)
+        result = archived_row(rebuild->store, &rebuild->custom, row->name, &now);
     if (result == STORE_MISSING) {
         rebuild->summary.dropped++;
         return 0;
     }
     TRY(result);
-    if (st.st_size != row->size)
-        TRY(archived_row(rebuild->store, &rebuild->custom, row->name, &now));
     strlist_add(&rebuild->kept, row->name);
     return emit(rebuild, &now);
 }
@@ -61,7 +61,10 @@ add_missing(void *context, const char *name)
     if (rebuild->kept.count &&
         bsearch(&name, rebuild->kept.items, rebuild->kept.count, sizeof(char *), by_name))
         return 0;
-    TRY(archived_row(rebuild->store, &rebuild->custom, name, &row));
+    int result = archived_row(rebuild->store, &rebuild->custom, name, &row);
+    if (result == STORE_MISSING) /* somebody has removed it since it was listed */
+        return 0;
+    TRY(result);
     rebuild->summary.added++;
     return emit(rebuild, &row);
 }
@@ -82,9 +85,9 @@ rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(store) Store *store = NULL;
-    AUTO(xlogdb) XlogDb *db =
-        xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory, server->wals_directory,
-                                  config->barman_lock_directory});
+    AUTO(xlogdb)
+    XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
+                                           server->wals_directory, config->barman_lock_directory});
     TRY(store_open(server->wals_directory, &store));
     Rebuild rebuild = {.store = store};
     custom_codec_init(server, arena, &rebuild.custom);

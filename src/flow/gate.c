@@ -34,13 +34,16 @@ identity_read(const char *backup_directory, uint64_t *ret_system_id)
     json_error_t error;
     json_t *root = json_loadb(text.data, text.length, 0, &error);
     const char *id = json_string_value(json_object_get(root, "systemid"));
-    char *end = NULL;
-    *ret_system_id = id ? strtoull(id, &end, 10) : 0;
-    bool good = id && *id && !*end && *ret_system_id != 0;
+    uint64_t value = 0;
+    errno = 0;
+    if (id && *id && strspn(id, "0123456789") == strlen(id))
+        value = strtoull(id, NULL, 10);
+    bool good = value != 0 && errno == 0;
     json_decref(root);
     if (!good)
         return hint(fail(ERR_DATA, "'%s' does not hold a \"systemid\"", path),
                     "restore the file, or remove it if you are sure of the cluster");
+    *ret_system_id = value;
     return 0;
 }
 

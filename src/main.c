@@ -39,8 +39,8 @@ print_help(void)
         printf("  %-18s%s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions:");
     options_print(globals, COUNT_OF(globals));
-    puts("\nwalden COMMAND --help explains a command. Without --config, the first of these is\n"
-         "read: $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
+    puts("\nwalden COMMAND --help explains a command. Without --config, the first of these\n"
+         "is read: $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
          "/etc/barman.conf, /etc/barman/barman.conf.");
 }
 

@@ -143,10 +143,14 @@ file_copy_attributes(int from_fd, const struct stat *like, int to_fd, const char
 static int
 copy_into(const char *from, const char *to_dir, const char *to_name)
 {
-    AUTO(close) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    /* O_NONBLOCK: nobody may ever write into a FIFO that has the name of a file. */
+    AUTO(close) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail_errno("open '%s'", from);
+    if (!S_ISREG(st.st_mode))
+        return hint(fail(ERR_DATA, "'%s' is not a regular file", from),
+                    "only files can be moved to another file system");
     AUTO(atomic) AtomicFile copy = ATOMIC_NONE;
     TRY(atomic_open(to_dir, to_name, 0600, &copy));
 

@@ -159,7 +159,13 @@ make_durable(Committer *c, Item *const *items, size_t count)
             torn[0] = '\0';
     if (!torn[0])
         return 0;
-    /* The line that a crash tore was of a file that may well be archived, and its source gone. */
+    /* The line that a crash tore was of a file that may well be archived, and its source gone. Or
+     * its name was torn too ("...01" of "...01.partial") and has a row already. */
+    const char *name = torn;
+    bool listed = false;
+    TRY(xlogdb_contains(c->db, &name, 1, &listed));
+    if (listed)
+        return 0;
     int result = archived_row(c->recipe->store, &c->recipe->custom, torn, &rows[0]);
     if (result == 0)
         result = xlogdb_append(c->db, rows, 1, torn);

@@ -36,13 +36,13 @@ keep_row(void *context, const WalFile *row)
     WalFile now = *row;
     struct stat st;
     int result = store_stat(rebuild->store, row->name, &st);
+    if (result == 0 && st.st_size != row->size)
+        result = archived_row(rebuild->store, &rebuild->custom, row->name, &now);
     if (result == STORE_MISSING) {
         rebuild->summary.dropped++;
         return 0;
     }
     TRY(result);
-    if (st.st_size != row->size)
-        TRY(archived_row(rebuild->store, &rebuild->custom, row->name, &now));
     strlist_add(&rebuild->kept, row->name);
     return emit(rebuild, &now);
 }
@@ -61,7 +61,10 @@ add_missing(void *context, const char *name)
     if (rebuild->kept.count &&
         bsearch(&name, rebuild->kept.items, rebuild->kept.count, sizeof(char *), by_name))
         return 0;
-    TRY(archived_row(rebuild->store, &rebuild->custom, name, &row));
+    int result = archived_row(rebuild->store, &rebuild->custom, name, &row);
+    if (result == STORE_MISSING) /* somebody has removed it since it was listed */
+        return 0;
+    TRY(result);
     rebuild->summary.added++;
     return emit(rebuild, &row);
 }

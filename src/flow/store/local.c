@@ -245,6 +245,21 @@ by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* "" for a regular file; else a mark that makes it no WAL file's name. Links are followed, as
+ * elsewhere in the archive. */
+static const char *
+type_mark(DIR *dir, const struct dirent *entry)
+{
+    struct stat st = {0};
+    if (entry->d_type == DT_REG)
+        return "";
+    if (entry->d_type == DT_DIR)
+        return "/";
+    if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0)
+        return "?";
+    return S_ISREG(st.st_mode) ? "" : S_ISDIR(st.st_mode) ? "/" : "?";
+}
+
 /* The entries of a directory in byte order, dot-files left out. */
 static int
 list_sorted(const char *path, StrList *ret_names)
@@ -255,7 +270,7 @@ list_sorted(const char *path, StrList *ret_names)
     errno = 0;
     for (struct dirent *entry; (entry = readdir(dir)); errno = 0)
         if (entry->d_name[0] != '.')
-            strlist_add(ret_names, entry->d_name);
+            strlist_addf(ret_names, "%s%s", entry->d_name, type_mark(dir, entry));
     if (errno)
         return fail_errno("read directory '%s'", path);
     if (ret_names->count)
@@ -266,8 +281,8 @@ list_sorted(const char *path, StrList *ret_names)
 static bool
 is_hash_dir(const char *name)
 {
-    return strlen(name) == WAL_HASH_DIR_ROOM - 1 &&
-           strspn(name, "0123456789ABCDEF") == WAL_HASH_DIR_ROOM - 1;
+    size_t digits = strspn(name, "0123456789ABCDEF");
+    return digits == WAL_HASH_DIR_ROOM - 1 && strcmp(name + digits, "/") == 0;
 }
 
 static int
@@ -300,8 +315,10 @@ store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_str
         if (wal_kind(names.items[i]) == WAL_HISTORY)
             TRY(visit(context, names.items[i]));
     for (size_t i = 0; i < names.count; i++)
-        if (is_hash_dir(names.items[i]))
+        if (is_hash_dir(names.items[i])) {
+            names.items[i][WAL_HASH_DIR_ROOM - 1] = '\0';
             TRY(list_hash_dir(store, names.items[i], visit, context, &strangers));
+        }
     *ret_strangers = strangers;
     return 0;
 }

@@ -63,7 +63,7 @@ parse_time(const char *text, struct timespec *ret_time)
 {
     char *end = NULL;
     double seconds = strtod(text, &end);
-    if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e15)
+    if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e18)
         return false;
     double whole = floor(seconds);
     ret_time->tv_sec = (time_t)whole;

@@ -46,7 +46,8 @@ int xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, char ret_torn[W
 int xlogdb_contains(XlogDb *db, const char *const *names, size_t count, bool *ret_found);
 
 /* Calls visit for each row in file order, under the shared lock; a visit that returns non-zero ends
- * it with that result. Damaged lines are counted and passed over. A missing file has no rows. */
+ * it with that result. Damaged lines, a torn last one too, are counted and passed over. A missing
+ * file has no rows. */
 typedef int XlogDbVisit(void *context, const WalFile *row);
 int xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged);
 

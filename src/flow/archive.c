@@ -292,14 +292,12 @@ archive_incoming(const Config *config, const ServerConfig *server, const Archive
                                  .observer = observer,
                                  .summary = ret_summary};
 
-    Found found = {0};
-    int result = incoming_scan(run->recipe.directory, arena, &found);
+    AUTO(strlist) StrList files = {0}, others = {0};
+    int result = incoming_scan(run->recipe.directory, &files, &others);
     if (result == 0) {
-        size_t limit = server->archiver_batch_size > 0 ? (size_t)server->archiver_batch_size : 0;
-        queue_build(found.names, found.count, limit, found_is_file, &run->queue);
+        queue_build(&files, &others, (size_t)server->archiver_batch_size, &run->queue);
         result = archive_queue(run);
     }
-    found_done(&found);
     for (size_t i = 0; i < WORKERS_MAX; i++)
         coder_free(run->compressors[i]);
     return result;

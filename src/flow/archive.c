@@ -67,7 +67,7 @@ prepare(void *context, size_t index, int worker)
     Run *run = context;
     Item *item = &run->ring[index % GROUP_MAX];
     if (item_examine(&run->recipe, run->queue.files[index], item))
-        item_store(&run->recipe, &run->compressors[worker], false, item);
+        item_store(&run->recipe, &run->compressors[worker], item);
 }
 
 static int
@@ -154,7 +154,7 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
             .config = run->config, .server = run->server, .wal = &item.wal, .path = source},
         &aborted);
     if (result == 0) {
-        item_store(&run->recipe, &run->compressors[0], false, &item);
+        item_store(&run->recipe, &run->compressors[0], &item);
         result = commit_group(&run->committer, &group, 1);
     } else if (result == HOOK_ABORTED) {
         log_error("%s", aborted);

@@ -185,8 +185,7 @@ check_unchanged(const Item *item)
     struct stat now;
     if (fstat(item->fd, &now) < 0)
         return fail_errno("stat '%s'", item->wal.name);
-    if (now.st_size != item->source.st_size || now.st_mtim.tv_sec != item->source.st_mtim.tv_sec ||
-        now.st_mtim.tv_nsec != item->source.st_mtim.tv_nsec)
+    if (!file_unchanged(&item->source, &now))
         return fail(ERR_IO, "'%s' was changed while it was read", item->wal.name);
     return 0;
 }
@@ -195,12 +194,12 @@ check_unchanged(const Item *item)
  * not by a rename: as long as the source has its name, the next pass knows that something may be
  * missing. */
 static int
-bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+bring(const Recipe *recipe, Coder **compressor, Item *item)
 {
     bool compress = recipe->codec && !item->class;
     bool check_records = recipe->gate.level == VALIDATE_FULL && item->facts.major && !item->class;
     int adopted = STORE_CANNOT_LINK;
-    if (!compress && !copy)
+    if (!compress)
         adopted = store_put_adopt(recipe->store, item->wal.name, item->fd, &item->put);
     if (adopted < 0)
         return adopted;
@@ -228,7 +227,7 @@ bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
 }
 
 void
-item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+item_store(const Recipe *recipe, Coder **compressor, Item *item)
 {
     struct stat archived;
     int result = store_stat(recipe->store, item->wal.name, &archived);
@@ -236,7 +235,7 @@ item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
         result = item_compare(recipe, item);
         item->state = result > 0 ? (ItemState)result : ITEM_FAILED;
     } else if (result == STORE_MISSING) {
-        result = bring(recipe, compressor, copy, item);
+        result = bring(recipe, compressor, item);
         /* ERR_DATA: wal_validation = full has found a damaged record */
         bool damaged = result < 0 && error_last()->class == ERR_DATA;
         item->state = result == 0 ? ITEM_READY : damaged ? ITEM_INVALID : ITEM_FAILED;

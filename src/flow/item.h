@@ -45,9 +45,8 @@ typedef struct Recipe {
 bool item_examine(const Recipe *recipe, const char *name, Item *ret_item);
 
 /* Compares it with the archive or brings it there. *compressor is made at the first need and kept
- * for the next item; each thread has its own. copy: do not try to publish the source by a link.
- * Sets the state. */
-void item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item);
+ * for the next item; each thread has its own. Sets the state. */
+void item_store(const Recipe *recipe, Coder **compressor, Item *item);
 
 /* Compares an open source file with what the archive has under the name: ITEM_SAME, ITEM_DIFFERENT,
  * or <0. */

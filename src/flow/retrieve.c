@@ -118,6 +118,12 @@ confirm_missing(const Search *search)
         return RETRIEVE_MISSING;
     }
     TRY(xlogdb_contains(db, &what->name, 1, &listed));
+    struct stat st;
+    int found = listed ? store_stat(search->store, what->name, &st) : 0;
+    if (found < 0)
+        return found;
+    if (listed && found == 0)
+        return fail(ERR_BUSY, "'%s' was being archived at this moment", what->name);
     if (listed)
         return hint(fail(ERR_DATA, "'%s' is in the catalog '%s' but not in the archive", what->name,
                          xlogdb_path(db)),

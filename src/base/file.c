@@ -143,8 +143,15 @@ file_copy_attributes(int from_fd, const struct stat *like, int to_fd, const char
 static int
 copy_into(const char *from, const char *to_dir, const char *to_name)
 {
-    AUTO(close) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     struct stat st;
+    if (lstat(from, &st) < 0)
+        return fail_errno("stat '%s'", from);
+    /* Opening a pipe would wait for somebody at its other end. */
+    if (!S_ISREG(st.st_mode))
+        return hint(fail(ERR_DATA, "'%s' is no regular file, which cannot be moved to another file system",
+                         from),
+                    "remove it");
+    AUTO(close) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &st) < 0)
         return fail_errno("open '%s'", from);
     AUTO(atomic) AtomicFile copy = ATOMIC_NONE;

@@ -78,6 +78,7 @@ const Command command_archive_wal = {
     .help = "Archives the WAL files that wait in the server's incoming directory: checks\n"
             "them, compresses them as configured, stores them durably, records them in\n"
             "xlog.db and only then removes them. What is not WAL, or differs from what is\n"
-            "archived under the same name, goes to the errors directory, and the exit code is 1.",
+            "archived under the same name, goes to the errors directory, and the exit code\n"
+            "is 1.",
     .run = run,
 };

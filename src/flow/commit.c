@@ -160,6 +160,11 @@ make_durable(Committer *c, Item *const *items, size_t count)
     if (!torn[0])
         return 0;
     /* The line that a crash tore was of a file that may well be archived, and its source gone. */
+    const char *name = torn;
+    bool listed = false;
+    TRY(xlogdb_contains(c->db, &name, 1, &listed)); /* what was torn may be a label's longer name */
+    if (listed)
+        return 0;
     int result = archived_row(c->recipe->store, &c->recipe->custom, torn, &rows[0]);
     if (result == 0)
         result = xlogdb_append(c->db, rows, 1, torn);

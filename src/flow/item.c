@@ -172,7 +172,10 @@ bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
     bool compress = recipe->codec && !item->class;
     bool check_records = recipe->gate.level == VALIDATE_FULL && item->facts.major && !item->class;
     int adopted = STORE_CANNOT_LINK;
-    if (!compress && !copy)
+    /* Who has the file by another name may still change it: PostgreSQL does when archive_command made a
+     * link into pg_wal. */
+    bool shared = item->source.st_nlink > 1;
+    if (!compress && !copy && !shared)
         adopted = store_put_adopt(recipe->store, item->wal.name, item->fd, &item->put);
     if (adopted < 0)
         return adopted;

@@ -151,6 +151,15 @@ gate_check(const Gate *gate, const WalFile *wal, const struct stat *st, const vo
     return result ? result : check_size(gate, wal, st, st->st_size, ret_finding);
 }
 
+/* A damaged record will not become whole by waiting, unlike a stream that ends too early. */
+static int
+judge_records(int result, GateFinding *finding)
+{
+    if (result < 0 && error_last()->class == ERR_DATA)
+        return invalid(finding, "%s", error_last()->text);
+    return result;
+}
+
 /* The plain contents of a compressed file, block by block. */
 static int
 check_contents(const Gate *gate, const WalFile *wal, const struct stat *st, Reader *reader,
@@ -171,13 +180,13 @@ check_contents(const Gate *gate, const WalFile *wal, const struct stat *st, Read
             checker = wal_checker_new(&name, &finding->facts);
         }
         if (result == 0 && checker)
-            result = wal_checker_push(checker, buffer, got);
+            result = judge_records(wal_checker_push(checker, buffer, got), finding);
         size += (int64_t)got;
     } while (result == 0 && got == BLOCK);
     if (result == 0)
         result = check_size(gate, wal, st, size, finding);
     if (result == 0 && checker)
-        result = wal_checker_finish(checker);
+        result = judge_records(wal_checker_finish(checker), finding);
     wal_checker_free(checker);
     return result;
 }

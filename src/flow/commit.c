@@ -205,10 +205,10 @@ remove_sources(const Committer *c, Item *const *items, size_t count)
     return removed ? dir_sync(c->recipe->directory) : 0;
 }
 
-static int reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
+static void reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-static int
+static void
 reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
 {
     va_list args;
@@ -218,16 +218,19 @@ reject(Committer *c, const Item *item, const char *suffix, const char *format, .
         mem_exhausted(0);
     va_end(args);
     bool same = false;
-    TRY(check_source(c, item, &same));
-    if (!same)
-        return 0;
-    int moved = quarantine(c->errors_directory, c->recipe->directory, item->wal.name, suffix);
-    if (moved == QUARANTINE_GONE)
-        return 0;
-    TRY(moved);
+    int moved = check_source(c, item, &same);
+    if (moved == 0 && same)
+        moved = quarantine(c->errors_directory, c->recipe->directory, item->wal.name, suffix);
+    if (moved < 0) { /* errors/ may be full: no reason to stop archiving */
+        wrap(moved, "reject '%s' of server '%s'", item->wal.name, c->server);
+        c->summary->failed++;
+        c->observer->problem(c->observer->context, error_last());
+        return;
+    }
+    if (moved == QUARANTINE_GONE || !same)
+        return;
     say(c, "\tError: %s %s. File moved to errors directory.", item->wal.name, text);
     c->summary->rejected++;
-    return 0;
 }
 
 /* What the DBA reads of one item; those that do not belong here go to errors/ now. */
@@ -253,10 +256,12 @@ conclude(Committer *c, const Item *item)
         log_info("'%s' is in the archive already, with the same content", item->wal.name);
         return 0;
     case ITEM_DIFFERENT:
-        return reject(c, item, "duplicate", "is already present in server %s", c->server);
+        reject(c, item, "duplicate", "is already present in server %s", c->server);
+        return 0;
     case ITEM_INVALID:
-        return reject(c, item, "invalid", "does not belong into the archive of server %s: %s",
-                      c->server, item->reason);
+        reject(c, item, "invalid", "does not belong into the archive of server %s: %s", c->server,
+               item->reason);
+        return 0;
     case ITEM_WAITING:
         c->summary->waiting++;
         log_info("'%s' is left for the next run: %s", item->wal.name, item->reason);

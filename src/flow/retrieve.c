@@ -2,9 +2,9 @@
  * Looks where Barman looks, in its order: archive, incoming/, streaming/, partial files if they are
  * wanted, and the archive again, since the archiver may have moved the file meanwhile.
  *
- * An answer that is wrong ends a recovery too early and nobody notices. So "not there" is said only when
- * the archive could be read and its catalog does not know the file either; everything else is an error,
- * after it was tried again until the deadline. */
+ * An answer that is wrong ends a recovery too early and nobody notices. So "not there" is said only
+ * when the archive could be read and its catalog does not know the file either; everything else is
+ * an error, after it was tried again until the deadline. */
 #include "flow/retrieve.h"
 
 #include "base/clock.h"
@@ -85,9 +85,8 @@ try_everywhere(Search *search)
     for (size_t i = 0; i < COUNT_OF(places); i++) {
         if (!places[i].wanted)
             continue;
-        int result = places[i].directory
-                         ? try_path(search, places[i].directory, places[i].name)
-                         : try_archive(search, places[i].name);
+        int result = places[i].directory ? try_path(search, places[i].directory, places[i].name)
+                                         : try_archive(search, places[i].name);
         if (result != RETRIEVE_MISSING)
             return result;
     }
@@ -213,9 +212,10 @@ retrieve_peek(const Retrieval *what, size_t limit, void (*visit)(void *context, 
             if (name.kind != WAL_SEGMENT || !wal_name_next(&name, 0, &name))
                 return 0;
         } else {
-            /* The segment size is not known. Where the numbers of a log file end, at a power of two, the
-             * next segment is number 0 of the next log file. */
-            bool border = name.kind == WAL_SEGMENT && name.seg && !(name.seg & (name.seg - 1));
+            /* The segment size is not known. Where the numbers of a log file can end, at as many
+             * segments as make 4 GiB, the next segment is number 0 of the next log file. */
+            bool border = name.kind == WAL_SEGMENT && name.seg &&
+                          wal_segment_size_valid((UINT64_C(1) << 32) / name.seg);
             if (jumped || !border || found == 0 || name.log == UINT32_MAX)
                 return 0;
             name.seg = 0;

@@ -67,7 +67,8 @@ static inline void
 compress_bytes(const char *codec, const void *data, size_t size, Str *ret_stream)
 {
     AUTO(coder) Coder *coder = NULL;
-    assert_done(compressor_new(codec_find(codec), 1, &coder));
+    const CodecClass *class = codec_find(codec);
+    assert_done(compressor_new(class, class->level_low, &coder));
     assert_done(coder_begin(coder, (int64_t)size, segment_sink, ret_stream));
     assert_done(coder_push(coder, data, size));
     assert_done(coder_finish(coder));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The configuration has checked that the magic is "0x" and pairs of hex digits. */
+ * What "custom" means at a server. The configuration has checked that the magic is "0x" and pairs
+ * of hex digits. */
 #include "flow/custom.h"
 
 void
@@ -9,6 +10,8 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
                                 .decompress = server->custom_decompression_filter,
                                 .path_prefix = server->path_prefix};
     const char *text = server->custom_compression_magic;
+    ret_custom->presumed =
+        !text && server->compression && strcmp(server->compression, "custom") == 0;
     if (!text || !str_starts(text, "0x"))
         return;
     size_t size = strlen(text + 2) / 2;

@@ -56,11 +56,8 @@ int item_compare(const Recipe *recipe, const Item *item);
 int archived_row(const Store *store, const CustomCodec *custom, const char *name, WalFile *ret_row);
 
 /* Which codec wrote a file that begins so: the site's custom magic goes before the known ones. */
-const CodecClass *recognise(const CustomCodec *custom, const void *head, size_t size);
-
-/* The same for a file in the archive, where a custom codec without a magic can only be presumed. */
 const CodecClass *
-recognise_archived(const CustomCodec *custom, const char *name, const void *head, size_t size);
+recognise(const CustomCodec *custom, const char *name, const void *head, size_t size);
 
 /* Gives back what the item holds; an unpublished put leaves no trace. */
 void item_done(Item *item);

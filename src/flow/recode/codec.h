@@ -89,9 +89,8 @@ typedef struct CustomCodec {
     const char *decompress;
     const uint8_t *magic; /* NULL: not configured */
     size_t magic_size;
+    bool presumed; /* without a magic: what the archive holds and nothing recognises is the filter's */
     const char *path_prefix; /* before PATH, or NULL */
-    bool presumed; /* compression is custom and has no magic: archived files that are neither WAL
-                      nor of a known codec are taken for it, as Barman does */
 } CustomCodec;
 
 /* Codecs that are programs: "pigz" for compressing (decompressor_new works for it), "custom" for

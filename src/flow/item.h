@@ -44,6 +44,9 @@ typedef struct Recipe {
  * GONE, FAILED); else its state is not set yet. */
 bool item_examine(const Recipe *recipe, const char *name, Item *ret_item);
 
+/* Does the source's name still lead to the file that was examined, and was that not changed? */
+bool item_is_current(const Recipe *recipe, const Item *item);
+
 /* Compares it with the archive or brings it there. *compressor is made at the first need and kept for the
  * next item; each thread has its own. copy: do not try to publish the source by a link. Sets the state. */
 void item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item);

@@ -37,8 +37,8 @@ timeline_of(const Item *item)
 }
 
 /* History files do not follow anything on their timeline. */
-static bool
-is_blocked(const Committer *c, const Item *item)
+bool
+commit_is_blocked(const Committer *c, const Item *item)
 {
     for (size_t i = 0; i < c->blocked_count && item->wal.kind != WAL_HISTORY; i++)
         if (c->blocked[i] == timeline_of(item))
@@ -51,7 +51,7 @@ is_blocked(const Committer *c, const Item *item)
 static void
 block(Committer *c, const Item *item)
 {
-    if (item->wal.kind != WAL_HISTORY && !is_blocked(c, item))
+    if (item->wal.kind != WAL_HISTORY && !commit_is_blocked(c, item))
         c->blocked[c->blocked_count++] = timeline_of(item);
 }
 
@@ -73,7 +73,7 @@ publish(Committer *c, Item *item)
 static void
 settle(Committer *c, Item *item)
 {
-    if (is_blocked(c, item)) {
+    if (commit_is_blocked(c, item)) {
         if (item->state != ITEM_GONE)
             snprintf(item->reason, sizeof(item->reason), "an older file of its timeline waits");
         item->state = item->state == ITEM_GONE ? ITEM_GONE : ITEM_WAITING;

@@ -75,8 +75,10 @@ open_source(const Recipe *recipe, Item *item)
 bool
 item_examine(const Recipe *recipe, const char *name, Item *ret_item)
 {
-    *ret_item = (Item){.fd = -1, .wal = {.kind = wal_kind(name)}};
-    snprintf(ret_item->wal.name, sizeof(ret_item->wal.name), "%s", name);
+    Item fresh = {.fd = -1, .wal = {.kind = wal_kind(name)}};
+    snprintf(fresh.wal.name, sizeof(fresh.wal.name), "%s", name);
+    *ret_item = fresh; /* whose old name may be the one that we were given */
+    name = ret_item->wal.name;
     GateFinding finding = {0};
     char head[HEAD];
     size_t got = 0;
@@ -105,6 +107,14 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     if (finding.known)
         ret_item->facts = finding.facts;
     return true;
+}
+
+bool
+item_is_current(const Recipe *recipe, const Item *item)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", recipe->directory, item->wal.name);
+    struct stat now;
+    return lstat(path, &now) == 0 && file_unchanged(&item->source, &now);
 }
 
 /* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to

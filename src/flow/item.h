@@ -44,6 +44,9 @@ typedef struct Recipe {
  * INVALID, GONE, FAILED); else its state is not set yet. */
 bool item_examine(const Recipe *recipe, const char *name, Item *ret_item);
 
+/* Does the source's name still lead to the file that was examined, and was that not changed? */
+bool item_is_current(const Recipe *recipe, const Item *item);
+
 /* Compares it with the archive or brings it there. *compressor is made at the first need and kept
  * for the next item; each thread has its own. Sets the state. */
 void item_store(const Recipe *recipe, Coder **compressor, Item *item);

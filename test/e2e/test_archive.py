@@ -448,6 +448,23 @@ def test_source_that_somebody_holds_by_another_name_is_copied(home):
     assert home.get(NAME).stdout == wal_bytes(NAME)
 
 
+@pytest.mark.skipif(not TESTS_RUN_AS_ROOT, reason="needs another account")
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_sources_of_another_user(home, compression):
+    """postgres copies into incoming/, and Linux forbids to link what one may not write: copied then."""
+    home.globals["barman_user"] = "nobody"
+    home.configure(compression=compression)
+    give_all(home.path)
+    names = segment_names(1, 3)
+    for name in names:
+        make_wal(home.incoming, name).chmod(0o644)
+    archived(home)
+    assert clean(home, *names)
+    assert home.stored(NAME).owner() == "nobody"
+    for name in names:
+        assert home.get(name).stdout == wal_bytes(name)
+
+
 # The gate
 
 

@@ -89,7 +89,8 @@ typedef struct CustomCodec {
     const char *decompress;
     const uint8_t *magic; /* NULL: not configured */
     size_t magic_size;
-    bool presumed; /* without a magic: what the archive holds and nothing recognises is the filter's */
+    bool presumed; /* without a magic: what the archive holds and nothing recognises is the filter's
+                    */
     const char *path_prefix; /* before PATH, or NULL */
 } CustomCodec;
 

@@ -296,6 +296,14 @@ is_hash_dir(const char *name)
     return digits == WAL_HASH_DIR_ROOM - 1 && strcmp(name + digits, "/") == 0;
 }
 
+static bool
+is_file(const Store *store, const char *name)
+{
+    struct stat st;
+    AUTO(free) char *path = store_path(store, name);
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 static int
 list_hash_dir(const Store *store, const char *hash_dir, StoreVisit *visit, void *context,
               size_t *strangers)
@@ -308,7 +316,8 @@ list_hash_dir(const Store *store, const char *hash_dir, StoreVisit *visit, void 
         WalKind kind = wal_kind(names.items[i]);
         if (kind != WAL_NONE)
             wal_hash_dir(names.items[i], expected);
-        if (strcmp(expected, hash_dir) == 0)
+        bool fits = strcmp(expected, hash_dir) == 0;
+        if (fits && is_file(store, names.items[i]))
             TRY(visit(context, names.items[i]));
         else
             ++*strangers;
@@ -323,7 +332,7 @@ store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_str
     size_t strangers = 0;
     TRY(list_sorted(store->directory, &names));
     for (size_t i = 0; i < names.count; i++)
-        if (wal_kind(names.items[i]) == WAL_HISTORY)
+        if (wal_kind(names.items[i]) == WAL_HISTORY && is_file(store, names.items[i]))
             TRY(visit(context, names.items[i]));
     for (size_t i = 0; i < names.count; i++)
         if (is_hash_dir(names.items[i])) {

@@ -191,9 +191,8 @@ read_rows(FILE *file, const char *path, XlogDbVisit *visit, void *context, size_
     size_t room = 0;
     for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
         WalFile row;
-        /* A line without its end is torn, even where what is left can be read: "1704067" of a time.
-         */
-        if (line[length - 1] != '\n' || !xlogdb_line_parse(line, (size_t)length, &row)) {
+        bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line);
+        if (torn || !xlogdb_line_parse(line, (size_t)length, &row)) {
             (*damaged)++;
             continue;
         }

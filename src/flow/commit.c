@@ -62,8 +62,10 @@ publish(Committer *c, Item *item)
     int result = store_put_publish(item->put);
     if (result == STORE_CANNOT_LINK) {
         Coder *compressor = NULL;
+        char name[WAL_NAME_ROOM]; /* the item's own goes with it */
+        memcpy(name, item->wal.name, sizeof(name));
         item_done(item);
-        if (!item_examine(c->recipe, item->wal.name, item))
+        if (!item_examine(c->recipe, name, item))
             return 0;
         item_store(c->recipe, &compressor, true, item);
         coder_free(compressor);

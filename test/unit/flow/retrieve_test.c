@@ -137,6 +137,25 @@ test_forms(void **state)
 }
 
 static void
+test_custom(void **state)
+{
+    Site *site = *state;
+    AUTO(free) unsigned char *data = segment_make(SEG_1, 1);
+    AUTO(str) Str stream = {0};
+    Retrieval what = wish(site, SEG_1);
+    str_append(&stream, "MAGIC");
+    str_append_part(&stream, (char *)data, TEST_SEGMENT);
+    write_bytes(site_path(site, STORED "/" SEG_1), stream.data, stream.length);
+    site->server.custom_compression_magic = "0x4d41474943";
+    site->server.custom_decompression_filter = "tail -c +6";
+    assert_done(retrieve(&what));
+    assert_got(site, SEG_1, 1);
+    site->server.custom_decompression_filter = "tail -c +6; exit 1"; /* all of it, and yet */
+    assert_fails(retrieve(&what), ERR_HOOK, "exit code 1");
+    assert_int_equal(count_entries(what.directory), 0);
+}
+
+static void
 test_other_kinds(void **state)
 {
     Site *site = *state;
@@ -332,6 +351,7 @@ main(void)
         TEST(partial_is_filled),
         TEST(whole_before_partial),
         TEST(forms),
+        TEST(custom),
         TEST(other_kinds),
         TEST(to_descriptor),
         TEST(damaged_archive),

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]: reads the command line and the configuration,
- * becomes the archive's owner, and calls the command from the table in command/commands.c. */
+ * walden [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]: reads the command line and the
+ * configuration, becomes the archive's owner, and calls the command from the table in
+ * command/commands.c. */
 #include "base/log.h"
 #include "base/user.h"
 #include "command/command.h"
 #include "command/options.h"
 #include "version.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 enum Global { HELP, VERSION, CONFIG_FILE, COLOUR, COLOR, LEVEL, QUIET, DEBUG, FORMAT };
@@ -30,16 +32,16 @@ print_help(void)
     const Command *const *commands = command_all(&count);
     puts("Usage: walden [OPTIONS] COMMAND [ARGUMENTS]\n"
          "\n"
-         "Walden archives the WAL of PostgreSQL servers, and hands it back to recover them.\n"
+         "Walden archives the WAL of PostgreSQL servers and hands it back for recovery.\n"
          "\n"
          "Commands:");
     for (size_t i = 0; i < count; i++)
         printf("  %-18s%s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions:");
     options_print(globals, COUNT_OF(globals));
-    puts("\nwalden COMMAND --help explains a command. Without --config, the configuration is the\n"
-         "first of $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
-         "/etc/barman.conf and /etc/barman/barman.conf.");
+    puts("\nwalden COMMAND --help explains a command. Without --config, the first of these\n"
+         "is read: $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
+         "/etc/barman.conf, /etc/barman/barman.conf.");
 }
 
 static void
@@ -112,18 +114,24 @@ open_log(const Config *config, const char *level_text, Report *report)
         report_warning(report, "%s", config->warnings.items[i]);
 }
 
+static int
+exit_unusable(const Command *command, int usual, char *const *arguments)
+{
+    return command->exit_unusable ? command->exit_unusable(usual, arguments) : usual;
+}
+
 /* The configuration, the account, the log; then the command. */
 static int
-run_command(const Command *command, const char *const *given, Invocation *invocation)
+run_command(const Command *command, const char *const *given, char *const *arguments,
+            Invocation *invocation)
 {
     AUTO(config) Config *config = NULL;
-    int code = command && command->usage_exit ? command->usage_exit : EXIT_FAILED;
     int result = config_load(given[CONFIG_FILE], &config);
     if (result == 0)
         result = user_become(config->barman_user, user_is_chosen(config));
     if (result < 0) {
         report_failure(invocation->report, error_last());
-        return code;
+        return exit_unusable(command, EXIT_FAILED, arguments);
     }
     open_log(config, given[LEVEL], invocation->report);
     invocation->config = config;
@@ -148,18 +156,30 @@ parse_command(int argc, char **argv, const Command *command, Invocation *invocat
     if (invocation->argument_count < command->argument_min)
         return fail(ERR_USAGE, "%s needs %s", command->name, command->arguments);
     if (invocation->argument_count > command->argument_max)
-        return fail(ERR_USAGE, "unexpected argument '%s'", invocation->arguments[command->argument_max]);
+        return fail(ERR_USAGE, "unexpected argument '%s'",
+                    invocation->arguments[command->argument_max]);
     return 0;
 }
 
-/* get-wal's caller may have asked for Barman's codes on the very line that cannot be parsed. */
+/* A file that is opened where standard output or error is missing would take what is printed there:
+ * a WAL file, or the catalog. Reading ends are put there, so that printing is still an error. */
 static int
-usage_code(const Command *command, int argc, char **argv)
+hold_standard_descriptors(void)
 {
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--barman-exit-codes") == 0)
-            return EXIT_USAGE;
-    return command->usage_exit ? command->usage_exit : EXIT_USAGE;
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDONLY);
+    if (fd < 0)
+        return EXIT_FAILED;
+    close(fd);
+    return EXIT_DONE;
+}
+
+/* Help that could not be printed is no success either. */
+static int
+printed(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_FAILED;
 }
 
 int
@@ -167,16 +187,18 @@ main(int argc, char **argv)
 {
     const char *given[OPTIONS_MAX];
     int first = 0;
+    if (hold_standard_descriptors() != EXIT_DONE)
+        return EXIT_FAILED;
     if (options_parse(argc, argv, globals, COUNT_OF(globals), true, given, &first) < 0 ||
         check_globals(given) < 0)
         return usage_failure("[OPTIONS] COMMAND [ARGUMENTS]", EXIT_USAGE);
     if (given[VERSION]) {
         puts("walden " WALDEN_VERSION);
-        return EXIT_DONE;
+        return printed();
     }
     if (given[HELP] || first == argc || strcmp(argv[first], "help") == 0) {
         print_help();
-        return EXIT_DONE;
+        return printed();
     }
     const Command *command = command_find(argv[first]);
     if (!command) {
@@ -185,21 +207,20 @@ main(int argc, char **argv)
     }
     Invocation invocation = {0};
     bool help = false;
-    int code = usage_code(command, argc - first, argv + first);
     if (parse_command(argc - first, argv + first, command, &invocation, &help) < 0) {
         AUTO(free) char *where = mem_printf("%s %s", command->name, command->arguments);
-        return usage_failure(where, code);
+        return usage_failure(where, exit_unusable(command, EXIT_USAGE, argv + first));
     }
     if (help) {
         print_command_help(command);
-        return EXIT_DONE;
+        return printed();
     }
     ReportStyle style = {.json = given[FORMAT] && strcmp(given[FORMAT], "json") == 0,
                          .quiet = given[QUIET] != NULL,
                          .debug = given[DEBUG] != NULL,
                          .colour = want_colour(given)};
     invocation.report = report_new(&style);
-    code = run_command(command, given, &invocation);
+    int code = run_command(command, given, argv + first, &invocation);
     if (report_end(invocation.report) < 0) {
         fprintf(stderr, "ERROR: %s\n", error_last()->text);
         code = code ? code : EXIT_FAILED;

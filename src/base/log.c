@@ -35,7 +35,7 @@ log_open(const char *path, int level)
     if (!path)
         return 0;
     AUTO(free) char *copy = mem_dup(path);
-    TRY(dir_make(dirname(copy)));
+    TRY(wrap(dir_make(dirname(copy)), "open log file '%s'", path));
     int fd = open_file(path);
     if (fd < 0)
         return fail_errno("open log file '%s'", path);

@@ -52,10 +52,16 @@ run(const Invocation *invocation)
         return EXIT_DONE;
     }
 
+    if (server->streaming_archiver)
+        report_warning(
+            invocation->report,
+            "server '%s' has streaming_archiver = on: this release does not archive what is "
+            "received by streaming",
+            server->name);
     ArchiveSummary summary = {0};
     ArchiveObserver observer = {invocation->report, tell_info, tell_problem};
     int result = locked;
-    if (result == 0)
+    if (result == 0 && server->archiver)
         result = archive_incoming(invocation->config, server, &observer, &summary);
     if (summary.archived + summary.duplicates + summary.waiting + summary.rejected + summary.failed)
         log_info(
@@ -80,7 +86,7 @@ const Command command_archive_wal = {
     .help = "Archives the WAL files that wait in the server's incoming directory: checks\n"
             "them, compresses them as configured, stores them durably, records them in\n"
             "xlog.db and only then removes them. What is not WAL, or differs from what is\n"
-            "archived under the same name, goes to the errors directory, and the exit code\n"
-            "is 1.",
+            "archived under the same name, goes to the errors directory, and the exit\n"
+            "code is 1.",
     .run = run,
 };

@@ -50,6 +50,7 @@ options_parse(int argc, char **argv, const CommandOption *options, int count, bo
     }
     optind = 0; /* glibc: start afresh */
     for (;;) {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread */
         int answer = getopt_long(argc, argv, str_text(&letters), table, NULL);
         if (answer == -1)
             break;

@@ -60,19 +60,6 @@ static int
 publish(Committer *c, Item *item)
 {
     int result = store_put_publish(item->put);
-    if (result == STORE_CANNOT_LINK) {
-        Coder *compressor = NULL;
-        char name[WAL_NAME_ROOM]; /* the item's own goes with it */
-        memcpy(name, item->wal.name, sizeof(name));
-        item_done(item);
-        if (!item_examine(c->recipe, name, item))
-            return 0;
-        item_store(c->recipe, &compressor, true, item);
-        coder_free(compressor);
-        if (item->state != ITEM_READY)
-            return 0;
-        result = store_put_publish(item->put);
-    }
     if (result != STORE_EXISTS)
         return result;
     /* Another archiver was faster, since we looked. */
@@ -174,21 +161,31 @@ make_durable(Committer *c, Item *const *items, size_t count)
     return result < 0 ? result : 0;
 }
 
-/* Step 4 for one item: only if the name still leads to the file that was archived. */
+/* Does the name in incoming/ still lead to what was examined? Else it is for the next run. */
+static int
+check_source(const Committer *c, const Item *item, bool *ret_same)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", c->recipe->directory, item->wal.name);
+    struct stat st;
+    *ret_same = false;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : fail_errno("stat '%s'", path);
+    *ret_same = file_unchanged(&item->source, &st);
+    if (!*ret_same)
+        log_warning(
+            "'%s' was replaced or changed while it was archived, leaving it for the next run",
+            path);
+    return 0;
+}
+
+/* Step 4 for one item */
 static int
 remove_source(const Committer *c, int directory_fd, const Item *item)
 {
-    struct stat st;
-    const char *name = item->wal.name;
-    if (fstatat(directory_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : fail_errno("stat '%s/%s'", c->recipe->directory, name);
-    if (st.st_dev != item->source.st_dev || st.st_ino != item->source.st_ino) {
-        log_warning("'%s/%s' was replaced while it was archived, leaving the new file",
-                    c->recipe->directory, name);
-        return 0;
-    }
-    if (unlinkat(directory_fd, name, 0) < 0 && errno != ENOENT)
-        return fail_errno("remove '%s/%s'", c->recipe->directory, name);
+    bool same = false;
+    TRY(check_source(c, item, &same));
+    if (same && unlinkat(directory_fd, item->wal.name, 0) < 0 && errno != ENOENT)
+        return fail_errno("remove '%s/%s'", c->recipe->directory, item->wal.name);
     return 0;
 }
 
@@ -208,10 +205,10 @@ remove_sources(const Committer *c, Item *const *items, size_t count)
     return removed ? dir_sync(c->recipe->directory) : 0;
 }
 
-static int reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
+static void reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-static int
+static void
 reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
 {
     va_list args;
@@ -220,13 +217,20 @@ reject(Committer *c, const Item *item, const char *suffix, const char *format, .
     if (vasprintf(&text, format, args) < 0)
         mem_exhausted(0);
     va_end(args);
-    int moved = quarantine(c->errors_directory, c->recipe->directory, item->wal.name, suffix);
-    if (moved == QUARANTINE_GONE)
-        return 0;
-    TRY(moved);
+    bool same = false;
+    int moved = check_source(c, item, &same);
+    if (moved == 0 && same)
+        moved = quarantine(c->errors_directory, c->recipe->directory, item->wal.name, suffix);
+    if (moved < 0) { /* errors/ may be full: no reason to stop archiving */
+        wrap(moved, "reject '%s' of server '%s'", item->wal.name, c->server);
+        c->summary->failed++;
+        c->observer->problem(c->observer->context, error_last());
+        return;
+    }
+    if (moved == QUARANTINE_GONE || !same)
+        return;
     say(c, "\tError: %s %s. File moved to errors directory.", item->wal.name, text);
     c->summary->rejected++;
-    return 0;
 }
 
 /* What the DBA reads of one item; those that do not belong here go to errors/ now. */
@@ -252,10 +256,12 @@ conclude(Committer *c, const Item *item)
         log_info("'%s' is in the archive already, with the same content", item->wal.name);
         return 0;
     case ITEM_DIFFERENT:
-        return reject(c, item, "duplicate", "is already present in server %s", c->server);
+        reject(c, item, "duplicate", "is already present in server %s", c->server);
+        return 0;
     case ITEM_INVALID:
-        return reject(c, item, "invalid", "does not belong into the archive of server %s: %s",
-                      c->server, item->reason);
+        reject(c, item, "invalid", "does not belong into the archive of server %s: %s", c->server,
+               item->reason);
+        return 0;
     case ITEM_WAITING:
         c->summary->waiting++;
         log_info("'%s' is left for the next run: %s", item->wal.name, item->reason);

@@ -21,8 +21,8 @@ typedef struct Committer {
     bool told_opaque;
 } Committer;
 
-/* Settles up to GROUP_MAX items. Those that cannot be archived are told to the observer and do not make
- * it fail; <0 means that the run must end (the catalog or the archive cannot be written). */
+/* Settles up to GROUP_MAX items. Those that cannot be archived are told to the observer and do not
+ * make it fail; <0 means that the run must end (the catalog or the archive cannot be written). */
 int commit_group(Committer *committer, Item *const *items, size_t count);
 
 #endif

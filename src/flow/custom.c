@@ -9,6 +9,8 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
                                 .decompress = server->custom_decompression_filter,
                                 .path_prefix = server->path_prefix};
     const char *text = server->custom_compression_magic;
+    ret_custom->presumed =
+        !text && server->compression && strcmp(server->compression, "custom") == 0;
     if (!text)
         return;
     size_t size = strlen(text + 2) / 2;

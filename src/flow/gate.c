@@ -129,13 +129,15 @@ check_size(const Gate *gate, const WalFile *wal, const struct stat *st, int64_t 
            GateFinding *finding)
 {
     int64_t expected = finding->facts.segment_size;
-    if (!finding->known || size == expected || (wal->kind == WAL_PARTIAL && size < expected))
+    if (!finding->known || size == expected)
         return 0;
     if (size > expected)
         return invalid(finding, "it is %lld bytes long, and its header says %lld", (long long)size,
                        (long long)expected);
-    return gate_defect(gate, st, finding, "it is %lld bytes long, and its header says %lld",
-                       (long long)size, (long long)expected);
+    int result = gate_defect(gate, st, finding, "it is %lld bytes long, and its header says %lld",
+                             (long long)size, (long long)expected);
+    /* A partial segment may be short, but it may also still be arriving. */
+    return result == GATE_INVALID && wal->kind == WAL_PARTIAL ? 0 : result;
 }
 
 int
@@ -147,6 +149,15 @@ gate_check(const Gate *gate, const WalFile *wal, const struct stat *st, const vo
         return 0;
     int result = check_head(gate, wal, st, head, head_size, ret_finding);
     return result ? result : check_size(gate, wal, st, st->st_size, ret_finding);
+}
+
+/* A damaged record will not become whole by waiting, unlike a stream that ends too early. */
+static int
+judge_records(int result, GateFinding *finding)
+{
+    if (result < 0 && error_last()->class == ERR_DATA)
+        return invalid(finding, "%s", error_last()->text);
+    return result;
 }
 
 /* The plain contents of a compressed file, block by block. */
@@ -169,13 +180,13 @@ check_contents(const Gate *gate, const WalFile *wal, const struct stat *st, Read
             checker = wal_checker_new(&name, &finding->facts);
         }
         if (result == 0 && checker)
-            result = wal_checker_push(checker, buffer, got);
+            result = judge_records(wal_checker_push(checker, buffer, got), finding);
         size += (int64_t)got;
     } while (result == 0 && got == BLOCK);
     if (result == 0)
         result = check_size(gate, wal, st, size, finding);
     if (result == 0 && checker)
-        result = wal_checker_finish(checker);
+        result = judge_records(wal_checker_finish(checker), finding);
     wal_checker_free(checker);
     return result;
 }

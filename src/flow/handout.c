@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What leaves here with success is whole: the stored stream was decoded to its end and its checksums
- * were right, a segment's header agrees with its name, and its length with its header. A partial
- * segment is filled up with zeros to full size, which is what PostgreSQL expects behind its end. */
+ * What leaves here with success is whole: the stored stream was decoded to its end and its
+ * checksums were right, a segment's header agrees with its name, and its length with its header. A
+ * partial segment is filled up with zeros to full size, which is what PostgreSQL expects behind its
+ * end. */
 #include "flow/handout.h"
 
 #include "base/file.h"
@@ -17,10 +18,11 @@ enum { HEAD = 4096, BLOCK = 256 << 10 };
 typedef struct Handout {
     const Retrieval *what;
     const char *path;
-    int fd;       /* to write to */
-    Coder *coder; /* compresses for the client, or NULL */
-    bool partial; /* the file found is a partial segment */
-    int64_t size; /* plain bytes so far */
+    int fd;         /* to write to */
+    Coder *coder;   /* compresses for the client, or NULL */
+    bool partial;   /* the file found is a partial segment */
+    bool checking;  /* nothing is written */
+    int64_t size;   /* plain bytes so far */
     WalFacts facts; /* of the segment; segment_size 0: not known */
     bool *written;
 } Handout;
@@ -29,7 +31,7 @@ static int
 write_out(void *context, const void *data, size_t size)
 {
     const Handout *out = context;
-    if (size == 0)
+    if (size == 0 || out->checking)
         return 0;
     *out->written = true;
     return file_write(out->fd, data, size,
@@ -92,12 +94,13 @@ fill_with_zeros(Handout *out)
 static int
 finish(Handout *out)
 {
-    if (out->facts.segment_size && out->partial)
+    bool stand_in = out->partial && wal_kind(out->what->name) == WAL_SEGMENT;
+    if (out->facts.segment_size && stand_in)
         TRY(fill_with_zeros(out));
     if (out->facts.segment_size && out->size != out->facts.segment_size &&
-        strcmp(out->what->server->wal_validation, "off") != 0)
-        return hint(fail(ERR_DATA, "'%s' holds %lld bytes of WAL, and its header says %u", out->path,
-                         (long long)out->size, out->facts.segment_size),
+        (stand_in || !out->partial) && strcmp(out->what->server->wal_validation, "off") != 0)
+        return hint(fail(ERR_DATA, "'%s' holds %lld bytes of WAL, and its header says %u",
+                         out->path, (long long)out->size, out->facts.segment_size),
                     "look for another copy of this file");
     return out->coder ? coder_finish(out->coder) : 0;
 }
@@ -118,8 +121,8 @@ decode_all(Handout *out, int fd, const CodecClass *class, const CustomCodec *cus
     return 0;
 }
 
-/* OpenPGP data begins with one of these packets (RFC 4880, 4.2): keys for the session (1, 3), encrypted
- * data (9, 18, 20). */
+/* OpenPGP data begins with one of these packets (RFC 4880, 4.2): keys for the session (1, 3),
+ * encrypted data (9, 18, 20). */
 static bool
 looks_encrypted(const uint8_t *head, size_t size)
 {
@@ -143,14 +146,15 @@ note_encryption(void *context, const WalFile *row)
     return 0;
 }
 
-/* Content that looks like OpenPGP is handed out as it is when the site's own archive_command made it; but
- * what a Barman encrypted is not what anybody asks us for. */
+/* Content that looks like OpenPGP is handed out as it is when the site's own archive_command made
+ * it; but what a Barman encrypted is not what anybody asks us for. */
 static int
 refuse_encrypted(const Retrieval *what, const char *path)
 {
-    AUTO(xlogdb) XlogDb *db = xlogdb_new(
-        &(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
-                       what->server->wals_directory, what->config->barman_lock_directory});
+    AUTO(xlogdb)
+    XlogDb *db = xlogdb_new(&(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
+                                           what->server->wals_directory,
+                                           what->config->barman_lock_directory});
     RowSearch search = {.name = strrchr(path, '/') + 1};
     size_t damaged = 0;
     TRY(xlogdb_read(db, note_encryption, &search, &damaged));
@@ -160,15 +164,28 @@ refuse_encrypted(const Retrieval *what, const char *path)
                 "this release cannot decrypt: get it with Barman");
 }
 
+/* What goes out as it is stored is read through before: the client may be unable to tell that it is
+ * damaged. */
+static int
+check_stored(const Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
+{
+    Handout check = *out;
+    check.checking = true;
+    TRY(decode_all(&check, fd, class, custom));
+    TRY(finish(&check));
+    return lseek(fd, 0, SEEK_SET) < 0 ? fail_errno("seek in '%s'", out->path) : 0;
+}
+
 static int
 convert(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
 {
     const char *wanted = out->what->compress;
     bool as_stored = out->what->keep_compression ||
                      (wanted && class && strcmp(class->name, wanted) == 0 && !out->partial);
-    if (as_stored) {
+    if (as_stored && class && (!codec_is_program(class) || custom->decompress))
+        TRY(check_stored(out, fd, class, custom));
+    if (as_stored)
         return decode_file(fd, NULL, out->path, write_out, out);
-    }
     AUTO(coder) Coder *coder = NULL;
     if (wanted) {
         const CodecClass *codec = codec_find(wanted);
@@ -216,7 +233,7 @@ handout(const Retrieval *what, const CustomCodec *custom, int fd, const char *pa
     TRY(file_read(fd, head, sizeof(head), path, &got));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", path);
-    const CodecClass *class = recognise(custom, head, got);
+    const CodecClass *class = recognise(custom, strrchr(path, '/') + 1, head, got);
     if (!class) {
         int result = check_whole(&out, fd, head, got);
         if (result != 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Step 1 of archiving: examine the source, compare it with the archive, compress it into a file without
- * a name. The source is read once and never changed. */
+ * Step 1 of archiving: examine the source, compare it with the archive, compress it into a file
+ * without a name. The source is read once and never changed. */
 #include "flow/item.h"
 
 #include "base/file.h"
@@ -13,13 +13,35 @@
 
 enum { BLOCK = 256 << 10, HEAD = 4096 };
 
+/* Could these be the first bytes of such a file, not compressed? */
+static bool
+looks_plain(const char *text, const char *head, size_t size)
+{
+    static const char label[] = "START WAL LOCATION";
+    WalName name;
+    WalFacts facts;
+    char reason[WAL_REASON_ROOM];
+    wal_name_parse(text, &name);
+    switch (name.kind) {
+    case WAL_HISTORY:
+        return size == 0 || (head[0] >= '0' && head[0] <= '9' && memchr(head, '\t', size)) ||
+               head[0] == '#';
+    case WAL_LABEL:
+        return size >= sizeof(label) - 1 && memcmp(head, label, sizeof(label) - 1) == 0;
+    default:
+        return wal_header_check(head, size, &name, &facts, reason) != WAL_HEADER_UNKNOWN;
+    }
+}
+
 const CodecClass *
-recognise(const CustomCodec *custom, const void *head, size_t size)
+recognise(const CustomCodec *custom, const char *name, const void *head, size_t size)
 {
     if (custom->magic && size >= custom->magic_size &&
         memcmp(head, custom->magic, custom->magic_size) == 0)
         return codec_find("custom");
-    return codec_recognise(head, size);
+    const CodecClass *class = codec_recognise(head, size);
+    return !class && custom->presumed && !looks_plain(name, head, size) ? codec_find("custom")
+                                                                        : class;
 }
 
 /* Records how the item's way ends before it is stored. */
@@ -68,12 +90,15 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     if (result < 0)
         return end_item(ret_item, result, &finding);
 
-    ret_item->class = recognise(&recipe->custom, head, got);
+    CustomCodec custom = recipe->custom;
+    custom.presumed = false; /* a source that nothing recognises is no compressed one */
+    ret_item->class = recognise(&custom, name, head, got);
     ret_item->wal.compression = ret_item->class ? ret_item->class->name : NULL;
-    result = ret_item->class
-                 ? gate_check_compressed(&recipe->gate, &ret_item->wal, &ret_item->source,
-                                         ret_item->fd, ret_item->class, &recipe->custom, &finding)
-                 : gate_check(&recipe->gate, &ret_item->wal, &ret_item->source, head, got, &finding);
+    result = ret_item->class ? gate_check_compressed(&recipe->gate, &ret_item->wal,
+                                                     &ret_item->source, ret_item->fd,
+                                                     ret_item->class, &recipe->custom, &finding)
+                             : gate_check(&recipe->gate, &ret_item->wal, &ret_item->source, head,
+                                          got, &finding);
     if (result != 0)
         return end_item(ret_item, result, &finding);
     ret_item->opaque = finding.opaque;
@@ -82,7 +107,8 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     return true;
 }
 
-/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to several */
+/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to
+ * several */
 typedef struct Stream {
     WalChecker *checker;
     Coder *coder; /* compresses into the put */
@@ -158,21 +184,21 @@ check_unchanged(const Item *item)
     struct stat now;
     if (fstat(item->fd, &now) < 0)
         return fail_errno("stat '%s'", item->wal.name);
-    if (now.st_size != item->source.st_size || now.st_mtim.tv_sec != item->source.st_mtim.tv_sec ||
-        now.st_mtim.tv_nsec != item->source.st_mtim.tv_nsec)
+    if (!file_unchanged(&item->source, &now))
         return fail(ERR_IO, "'%s' was changed while it was read", item->wal.name);
     return 0;
 }
 
-/* An untransformed source on the archive's own file system is published by a second link to it, and not
- * by a rename: as long as the source has its name, the next pass knows that something may be missing. */
+/* An untransformed source on the archive's own file system is published by a second link to it, and
+ * not by a rename: as long as the source has its name, the next pass knows that something may be
+ * missing. */
 static int
-bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+bring(const Recipe *recipe, Coder **compressor, Item *item)
 {
     bool compress = recipe->codec && !item->class;
     bool check_records = recipe->gate.level == VALIDATE_FULL && item->facts.major && !item->class;
     int adopted = STORE_CANNOT_LINK;
-    if (!compress && !copy)
+    if (!compress)
         adopted = store_put_adopt(recipe->store, item->wal.name, item->fd, &item->put);
     if (adopted < 0)
         return adopted;
@@ -200,7 +226,7 @@ bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
 }
 
 void
-item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+item_store(const Recipe *recipe, Coder **compressor, Item *item)
 {
     struct stat archived;
     int result = store_stat(recipe->store, item->wal.name, &archived);
@@ -208,7 +234,7 @@ item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
         result = item_compare(recipe, item);
         item->state = result > 0 ? (ItemState)result : ITEM_FAILED;
     } else if (result == STORE_MISSING) {
-        result = bring(recipe, compressor, copy, item);
+        result = bring(recipe, compressor, item);
         /* ERR_DATA: wal_validation = full has found a damaged record */
         bool damaged = result < 0 && error_last()->class == ERR_DATA;
         item->state = result == 0 ? ITEM_READY : damaged ? ITEM_INVALID : ITEM_FAILED;
@@ -244,7 +270,7 @@ compare_contents(Reader *a, Reader *b, const char *name)
     return ITEM_SAME;
 }
 
-/* Reads the first bytes and goes back. */
+/* Reads the first bytes of an archived file and goes back. */
 static int
 recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecClass **ret_class)
 {
@@ -255,7 +281,7 @@ recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecC
     TRY(file_read(fd, head, sizeof(head), name, &got));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", name);
-    *ret_class = recognise(custom, head, got);
+    *ret_class = recognise(custom, name, head, got);
     return 0;
 }
 

@@ -48,6 +48,14 @@ report_is_json(const Report *report)
 }
 
 void
+report_leave_stdout(Report *report)
+{
+    json_decref(report->root);
+    report->root = NULL;
+    report->style.quiet = true;
+}
+
+void
 report_set(Report *report, const char *key, json_t *value)
 {
     if (report->root)

@@ -9,15 +9,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct Store {
     char *directory;
     dev_t device;
+    atomic_bool links_fail; /* a link to a source was refused: no need to try again */
     pthread_mutex_t mutex;
     char ready[WAL_HASH_DIR_ROOM]; /* the hash directory that was last made sure of */
 };
 
 struct StorePut {
+    Store *store;
     AtomicFile file;
     bool adopted;
 };
@@ -45,6 +48,7 @@ store_open(const char *directory, Store **ret_store)
     TRY(dir_make(directory));
     /* Whoever made the directory may have died before its name was durable. */
     TRY(dir_sync(up));
+    TRY(dir_sweep(directory)); /* history files are made here */
     return open_at(directory, ret_store);
 }
 
@@ -98,12 +102,15 @@ int
 store_read(const Store *store, const char *name, int *ret_fd)
 {
     AUTO(free) char *path = store_path(store, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never wait for a pipe */
+    struct stat st;
     if (fd < 0 && errno == ENOENT)
         return STORE_MISSING;
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &st) < 0)
         return fail_errno("open '%s'", path);
-    *ret_fd = fd;
+    if (!S_ISREG(st.st_mode))
+        return fail(ERR_DATA, "archived '%s' is not a regular file", path);
+    *ret_fd = take_fd(&fd);
     return 0;
 }
 
@@ -140,6 +147,7 @@ store_put_begin(Store *store, const char *name, StorePut **ret_put)
     TRY(make_ready(store, name));
     TRY(atomic_open(directory, name, 0666, &file));
     StorePut *put = mem_alloc(sizeof(*put));
+    put->store = store;
     put->file = file;
     *ret_put = put;
     return 0;
@@ -151,13 +159,18 @@ store_put_adopt(Store *store, const char *name, int source_fd, StorePut **ret_pu
     struct stat st;
     if (fstat(source_fd, &st) < 0)
         return fail_errno("stat '%s'", name);
-    if (st.st_dev != store->device)
+    /* A source with another name already may be a segment in the server's own pg_wal that somebody
+     * linked to incoming/, and the server will write into it again. One that is not ours may be
+     * written to by its owner, and links to such files may be forbidden. */
+    bool ours = st.st_uid == geteuid() || geteuid() == 0;
+    if (st.st_dev != store->device || st.st_nlink != 1 || !ours || store->links_fail)
         return STORE_CANNOT_LINK;
     TRY(make_ready(store, name));
     int fd = fcntl(source_fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return fail_errno("duplicate the descriptor of '%s'", name);
     StorePut *put = mem_alloc(sizeof(*put));
+    put->store = store;
     put->file = (AtomicFile){.fd = fd, .dir = directory_of(store, name), .name = mem_dup(name)};
     put->adopted = true;
     *ret_put = put;
@@ -196,13 +209,11 @@ store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_
 int
 store_put_publish(StorePut *put)
 {
+    int source_fd = put->file.fd;
     int result = atomic_publish(&put->file);
-    if (result == ATOMIC_EXISTS)
-        return STORE_EXISTS;
-    int error = result < 0 ? error_last()->os_error : 0;
-    bool no_link = error == EXDEV || error == EPERM || error == EMLINK || error == ENOENT ||
-                   error == EOPNOTSUPP;
-    return put->adopted && no_link ? STORE_CANNOT_LINK : result;
+    if (put->adopted && put->file.fd != source_fd)
+        put->store->links_fail = true;
+    return result == ATOMIC_EXISTS ? STORE_EXISTS : result;
 }
 
 void

@@ -40,7 +40,8 @@ int store_read(const Store *store, const char *name, int *ret_fd);
 int store_put_begin(Store *store, const char *name, StorePut **ret_put);
 
 /* As store_put_begin, but the open file itself will be published, by another link to it: no copy is
- * made. STORE_CANNOT_LINK when it rests on another file system. Takes a descriptor of its own. */
+ * made. STORE_CANNOT_LINK when it rests on another file system, or has other names or another
+ * owner. Takes a descriptor of its own. */
 enum { STORE_CANNOT_LINK = 2 };
 int store_put_adopt(Store *store, const char *name, int source_fd, StorePut **ret_put);
 
@@ -55,8 +56,7 @@ int store_put_write(void *context, const void *data, size_t size);
  * only synced. */
 int store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_t *ret_size);
 
-/* Gives it its name. STORE_EXISTS when the name is taken; STORE_CANNOT_LINK when an adopted file
- * cannot be linked after all. */
+/* Gives it its name. STORE_EXISTS when the name is taken. */
 enum { STORE_EXISTS = 1 };
 int store_put_publish(StorePut *put);
 

@@ -23,6 +23,7 @@ typedef struct XlogDbPlace {
     const char *directory;      /* xlogdb_directory */
     const char *wals_directory; /* where the old form is */
     const char *lock_directory;
+    int64_t lock_wait_ms; /* how long to wait for the lock at most; 0: the usual minute */
 } XlogDbPlace;
 
 XlogDb *xlogdb_new(const XlogDbPlace *place);

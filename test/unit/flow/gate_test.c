@@ -36,7 +36,7 @@ static const struct {
     {SEG_1, RUBBISH, VALIDATE_HEADER, 0, 0, ""},
     {SEG_1, OTHER, VALIDATE_HEADER, GATE_INVALID, GATE_INVALID, "the name says 0/100000"},
     {SEG_1 ".partial", WHOLE, VALIDATE_HEADER, 0, 0, ""},
-    {SEG_1 ".partial", SHORT, VALIDATE_HEADER, 0, 0, ""},
+    {SEG_1 ".partial", SHORT, VALIDATE_HEADER, GATE_WAIT, 0, "is 524288 bytes long"},
     {SEG_1 ".partial", LONG, VALIDATE_HEADER, GATE_INVALID, GATE_INVALID, "1056768 bytes"},
     {SEG_1 ".partial", EMPTY, VALIDATE_HEADER, GATE_WAIT, GATE_INVALID, "it is empty"},
     {SEG_1 ".partial", OTHER, VALIDATE_HEADER, GATE_INVALID, GATE_INVALID, "the name says"},

@@ -6,11 +6,11 @@
 #include <sys/stat.h>
 
 static bool
-has(const Found *found, const char *name, bool is_file)
+has(const StrList *list, const char *name)
 {
-    for (size_t i = 0; i < found->count; i++)
-        if (strcmp(found->names[i], name) == 0)
-            return found_is_file(found->names[i]) == is_file;
+    for (size_t i = 0; i < list->count; i++)
+        if (strcmp(list->items[i], name) == 0)
+            return true;
     return false;
 }
 
@@ -23,8 +23,7 @@ test_scan(void **state)
     static const char *const unseen[] = {".hidden", "000000010000000000000002.tmp", ".tmp",
                                          ".000000010000000000000003.tmp"};
     char *dir = scratch_make();
-    AUTO(arena) Arena *arena = arena_new();
-    Found found = {0};
+    AUTO(strlist) StrList files = {0}, others = {0};
     for (size_t i = 0; i < COUNT_OF(seen) + COUNT_OF(unseen); i++) {
         AUTO(free)
         char *path =
@@ -38,15 +37,14 @@ test_scan(void **state)
     assert_int_equal(symlink("README", link), 0);
     assert_int_equal(mkfifo(fifo, 0600), 0);
 
-    assert_done(incoming_scan(dir, arena, &found));
-    assert_int_equal(found.count, COUNT_OF(seen) + 3);
+    assert_done(incoming_scan(dir, &files, &others));
+    assert_int_equal(files.count, COUNT_OF(seen));
     for (size_t i = 0; i < COUNT_OF(seen); i++)
-        assert_true(has(&found, seen[i], true));
-    assert_true(has(&found, "000000010000000000000005", false));
-    assert_true(has(&found, "000000010000000000000006", false));
-    assert_true(has(&found, "000000010000000000000007", false));
-    found_done(&found);
-    assert_int_equal(found.count, 0);
+        assert_true(has(&files, seen[i]));
+    assert_int_equal(others.count, 3);
+    assert_true(has(&others, "000000010000000000000005"));
+    assert_true(has(&others, "000000010000000000000006"));
+    assert_true(has(&others, "000000010000000000000007"));
     scratch_remove(dir);
 }
 
@@ -55,16 +53,14 @@ test_many(void **state)
 {
     (void)state;
     char *dir = scratch_make();
-    AUTO(arena) Arena *arena = arena_new();
-    Found found = {0};
+    AUTO(strlist) StrList files = {0}, others = {0};
     for (int i = 0; i < 1000; i++) {
         AUTO(free) char *path = mem_printf("%s/%024X", dir, i);
         write_text(path, "");
     }
-    assert_done(incoming_scan(dir, arena, &found));
-    assert_int_equal(found.count, 1000);
-    assert_true(has(&found, "0000000000000000000003E7", true));
-    found_done(&found);
+    assert_done(incoming_scan(dir, &files, &others));
+    assert_int_equal(files.count, 1000);
+    assert_true(has(&files, "0000000000000000000003E7"));
     scratch_remove(dir);
 }
 
@@ -75,13 +71,11 @@ test_no_directory(void **state)
     char *dir = scratch_make();
     AUTO(free) char *none = mem_printf("%s/none", dir);
     AUTO(free) char *file = mem_printf("%s/file", dir);
-    AUTO(arena) Arena *arena = arena_new();
-    Found found = {0};
-    assert_done(incoming_scan(none, arena, &found));
-    assert_int_equal(found.count, 0);
-    found_done(&found);
+    AUTO(strlist) StrList files = {0}, others = {0};
+    assert_done(incoming_scan(none, &files, &others));
+    assert_int_equal(files.count + others.count, 0);
     write_text(file, "");
-    assert_fails(incoming_scan(file, arena, &found), ERR_IO, "Not a directory");
+    assert_fails(incoming_scan(file, &files, &others), ERR_IO, "Not a directory");
     scratch_remove(dir);
 }
 

@@ -7,10 +7,10 @@
 #define SEG(n) "0000000100000000000000" n
 
 /* In these tests a trailing slash marks a directory, which never is WAL whatever its name. */
-static bool
-is_file(const char *name)
+static void
+add(StrList *files, StrList *others, const char *name)
 {
-    return !str_ends(name, "/");
+    strlist_add(str_ends(name, "/") ? others : files, name);
 }
 
 static const struct {
@@ -51,14 +51,12 @@ test_build(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        const char *names[8];
-        size_t count = 0;
-        while (cases[i].names[count])
-            count++;
-        memcpy(names, cases[i].names, sizeof(names));
+        AUTO(strlist) StrList names = {0}, others = {0};
+        for (size_t j = 0; j < COUNT_OF(cases[i].names) && cases[i].names[j]; j++)
+            add(&names, &others, cases[i].names[j]);
         Queue queue;
         AUTO(str) Str files = {0}, strangers = {0};
-        queue_build(names, count, cases[i].limit, is_file, &queue);
+        queue_build(&names, &others, cases[i].limit, &queue);
         for (size_t j = 0; j < queue.count; j++)
             str_appendf(&files, "%s;", queue.files[j]);
         for (size_t j = 0; j < queue.stranger_count; j++)
@@ -89,8 +87,11 @@ test_any_order(void **state)
             names[i] = names[(seed >> 8) % (i + 1)];
             names[(seed >> 8) % (i + 1)] = swap;
         }
+        AUTO(strlist) StrList files = {0}, others = {0};
+        for (uint32_t i = 0; i < COUNT; i++)
+            add(&files, &others, names[i]);
         Queue queue;
-        queue_build(names, COUNT, 0, is_file, &queue);
+        queue_build(&files, &others, 0, &queue);
         assert_int_equal(queue.count + queue.stranger_count, COUNT);
         for (size_t i = 1; i < queue.count; i++)
             assert_true(strcmp(queue.files[i - 1], queue.files[i]) < 0);

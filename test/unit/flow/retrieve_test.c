@@ -3,7 +3,10 @@
  * find out", on which the end of a recovery depends. */
 #include "site.h"
 
+#include "base/clock.h"
 #include "flow/retrieve.h"
+
+#include <sys/wait.h>
 
 #define ROW "\t1048576\t1704067200.0\tNone\tNone\n"
 #define STORED "wals/" HASH_DIR
@@ -134,6 +137,25 @@ test_forms(void **state)
 }
 
 static void
+test_custom(void **state)
+{
+    Site *site = *state;
+    AUTO(free) unsigned char *data = segment_make(SEG_1, 1);
+    AUTO(str) Str stream = {0};
+    Retrieval what = wish(site, SEG_1);
+    str_append(&stream, "MAGIC");
+    str_append_part(&stream, (char *)data, TEST_SEGMENT);
+    write_bytes(site_path(site, STORED "/" SEG_1), stream.data, stream.length);
+    site->server.custom_compression_magic = "0x4d41474943";
+    site->server.custom_decompression_filter = "tail -c +6";
+    assert_done(retrieve(&what));
+    assert_got(site, SEG_1, 1);
+    site->server.custom_decompression_filter = "tail -c +6; exit 1"; /* all of it, and yet */
+    assert_fails(retrieve(&what), ERR_HOOK, "exit code 1");
+    assert_int_equal(count_entries(what.directory), 0);
+}
+
+static void
 test_other_kinds(void **state)
 {
     Site *site = *state;
@@ -204,6 +226,31 @@ test_arriving(void **state)
     site_segment(site, "streaming", SEG_1, 2); /* whole in the next place */
     assert_done(retrieve(&what));
     assert_got(site, SEG_1, 2);
+}
+
+/* Until the deadline it is asked for again: here it becomes whole meanwhile. */
+static void
+test_tries_again(void **state)
+{
+    Site *site = *state;
+    Retrieval what = wish(site, SEG_1);
+    AUTO(free) unsigned char *data = segment_make(SEG_1, 1);
+    const char *path = site_path(site, "incoming/" SEG_1);
+    write_bytes(path, data, TEST_PAGE);
+    int64_t begin = clock_ms();
+    what.deadline_ms = 400;
+    assert_fails(retrieve(&what), ERR_BUSY, "still arriving");
+    assert_true(clock_ms() - begin >= 100 && clock_ms() - begin < 5000);
+    what.deadline_ms = 20000;
+    pid_t pid = fork();
+    if (pid == 0) {
+        clock_pause_ms(300);
+        _exit(truncate(path, TEST_SEGMENT)); /* the rest of it is zeros */
+    }
+    assert_done(retrieve(&what));
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    memset(data + TEST_PAGE, 0, TEST_SEGMENT - TEST_PAGE);
+    assert_bytes(site_path(site, "out/" SEG_1), data, TEST_SEGMENT);
 }
 
 static void
@@ -304,10 +351,12 @@ main(void)
         TEST(partial_is_filled),
         TEST(whole_before_partial),
         TEST(forms),
+        TEST(custom),
         TEST(other_kinds),
         TEST(to_descriptor),
         TEST(damaged_archive),
         TEST(arriving),
+        TEST(tries_again),
         TEST(missing_is_certain),
         TEST(missing_is_not_certain),
         TEST(unreadable_places),

@@ -8,6 +8,7 @@
 #include "command/options.h"
 #include "version.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 enum Global { HELP, VERSION, CONFIG_FILE, COLOUR, COLOR, LEVEL, QUIET, DEBUG, FORMAT };
@@ -31,15 +32,15 @@ print_help(void)
     const Command *const *commands = command_all(&count);
     puts("Usage: walden [OPTIONS] COMMAND [ARGUMENTS]\n"
          "\n"
-         "Walden archives the WAL of PostgreSQL servers, and hands it back to recover them.\n"
+         "Walden archives the WAL of PostgreSQL servers and hands it back for recovery.\n"
          "\n"
          "Commands:");
     for (size_t i = 0; i < count; i++)
         printf("  %-18s%s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions:");
     options_print(globals, COUNT_OF(globals));
-    puts("\nwalden COMMAND --help explains a command. Without --config, the first of these is\n"
-         "read: $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
+    puts("\nwalden COMMAND --help explains a command. Without --config, the first of these\n"
+         "is read: $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
          "/etc/barman.conf, /etc/barman/barman.conf.");
 }
 
@@ -160,21 +161,44 @@ parse_command(int argc, char **argv, const Command *command, Invocation *invocat
     return 0;
 }
 
+/* A file that is opened where standard output or error is missing would take what is printed there:
+ * a WAL file, or the catalog. Reading ends are put there, so that printing is still an error. */
+static int
+hold_standard_descriptors(void)
+{
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDONLY);
+    if (fd < 0)
+        return EXIT_FAILED;
+    close(fd);
+    return EXIT_DONE;
+}
+
+/* Help that could not be printed is no success either. */
+static int
+printed(void)
+{
+    return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_FAILED;
+}
+
 int
 main(int argc, char **argv)
 {
     const char *given[OPTIONS_MAX];
     int first = 0;
+    if (hold_standard_descriptors() != EXIT_DONE)
+        return EXIT_FAILED;
     if (options_parse(argc, argv, globals, COUNT_OF(globals), true, given, &first) < 0 ||
         check_globals(given) < 0)
         return usage_failure("[OPTIONS] COMMAND [ARGUMENTS]", EXIT_USAGE);
     if (given[VERSION]) {
         puts("walden " WALDEN_VERSION);
-        return EXIT_DONE;
+        return printed();
     }
     if (given[HELP] || first == argc || strcmp(argv[first], "help") == 0) {
         print_help();
-        return EXIT_DONE;
+        return printed();
     }
     const Command *command = command_find(argv[first]);
     if (!command) {
@@ -189,7 +213,7 @@ main(int argc, char **argv)
     }
     if (help) {
         print_command_help(command);
-        return EXIT_DONE;
+        return printed();
     }
     ReportStyle style = {.json = given[FORMAT] && strcmp(given[FORMAT], "json") == 0,
                          .quiet = given[QUIET] != NULL,

@@ -174,7 +174,15 @@ file_copy(int from_fd, int to_fd, const char *name)
 static int
 copy_into(const char *from, const char *to_dir, const char *to_name)
 {
-    AUTO(close) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+    if (lstat(from, &st) < 0)
+        return fail_errno("stat '%s'", from);
+    if (!S_ISREG(st.st_mode))
+        return hint(fail(ERR_DATA, "'%s' is not a regular file", from),
+                    "only files can be moved to another file system: remove it");
+    /* O_NONBLOCK: should it be a pipe by now, opening it would wait for somebody at its other end.
+     */
+    AUTO(close) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return fail_errno("open '%s'", from);
     AUTO(atomic) AtomicFile copy = ATOMIC_NONE;

@@ -34,7 +34,8 @@ int dir_make(const char *path);
 
 /* Moves a file, also between file systems, without ever replacing anything: FILE_EXISTS when
  * to_dir/to_name is taken, FILE_GONE when there is no `from` any more. Durable when it returns 0:
- * the copy and its directory are synced before the source is removed. */
+ * the copy and its directory are synced before the source is removed. What is no regular file can
+ * only be moved within its file system. */
 enum { FILE_EXISTS = 1, FILE_GONE = 2 };
 int file_move(const char *from, const char *to_dir, const char *to_name);
 

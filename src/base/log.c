@@ -28,10 +28,14 @@ int
 log_open(const char *path, int level)
 {
     sink.level = level;
+    if (sink.fd >= 0)
+        close(sink.fd);
+    sink.fd = -1;
+    free(take(sink.path));
     if (!path)
         return 0;
     AUTO(free) char *copy = mem_dup(path);
-    TRY(dir_make(dirname(copy)));
+    TRY(wrap(dir_make(dirname(copy)), "open log file '%s'", path));
     int fd = open_file(path);
     if (fd < 0)
         return fail_errno("open log file '%s'", path);

@@ -83,9 +83,10 @@ const Command command_archive_wal = {
     .argument_min = 1,
     .argument_max = 1,
     .summary = "archive the WAL files that wait in incoming/",
-    .help = "Archives the WAL files that wait in the server's incoming directory: checks them,\n"
-            "compresses them as configured, stores them durably, records them in xlog.db and\n"
-            "only then removes them. What is not WAL, or differs from what is archived under\n"
-            "the same name, goes to the errors directory, and the exit code is 1.",
+    .help = "Archives the WAL files that wait in the server's incoming directory: checks\n"
+            "them, compresses them as configured, stores them durably, records them in\n"
+            "xlog.db and only then removes them. What is not WAL, or differs from what is\n"
+            "archived under the same name, goes to the errors directory, and the exit\n"
+            "code is 1.",
     .run = run,
 };

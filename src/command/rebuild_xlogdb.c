@@ -62,8 +62,7 @@ const Command command_rebuild_xlogdb = {
     .argument_min = 1,
     .argument_max = 1000,
     .summary = "make the catalog xlog.db anew from the archive",
-    .help =
-        "Makes the catalog of the servers, or of \"all\", anew from what is in their archives.\n"
-        "What the old catalog knows and the files confirm is kept.",
+    .help = "Makes the catalog of the servers, or of \"all\", anew from what is in their\n"
+            "archives. What the old catalog knows and the files confirm is kept.",
     .run = run,
 };

@@ -109,6 +109,7 @@ const Command command_show_servers = {
     .argument_min = 1,
     .argument_max = 1000,
     .summary = "show the configuration in force",
-    .help = "Shows every option and the value that is in force for the servers, or for \"all\".",
+    .help = "Shows every option and the value that is in force, for the servers or for\n"
+            "\"all\".",
     .run = run,
 };

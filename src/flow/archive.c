@@ -144,7 +144,7 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
     Item item, *group = &item;
     AUTO(free) char *aborted = NULL;
     AUTO(free) char *source = mem_printf("%s/%s", run->recipe.directory, name);
-    if (!item_examine(&run->recipe, name, &item)) {
+    if (!item_examine(&run->recipe, name, &item) || commit_is_blocked(&run->committer, &item)) {
         int result = commit_group(&run->committer, &group, 1);
         item_done(&item);
         return result;
@@ -154,7 +154,13 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
             .config = run->config, .server = run->server, .wal = &item.wal, .path = source},
         &aborted);
     if (result == 0) {
-        item_store(&run->recipe, &run->compressors[0], &item);
+        bool good = true;
+        if (!item_is_current(&run->recipe, &item)) { /* a hook has replaced or changed the file */
+            item_done(&item);
+            good = item_examine(&run->recipe, name, &item);
+        }
+        if (good)
+            item_store(&run->recipe, &run->compressors[0], &item);
         result = commit_group(&run->committer, &group, 1);
     } else if (result == HOOK_ABORTED) {
         log_error("%s", aborted);
@@ -292,14 +298,12 @@ archive_incoming(const Config *config, const ServerConfig *server, const Archive
                                  .observer = observer,
                                  .summary = ret_summary};
 
-    Found found = {0};
-    int result = incoming_scan(run->recipe.directory, arena, &found);
+    AUTO(strlist) StrList files = {0}, others = {0};
+    int result = incoming_scan(run->recipe.directory, &files, &others);
     if (result == 0) {
-        size_t limit = server->archiver_batch_size > 0 ? (size_t)server->archiver_batch_size : 0;
-        queue_build(found.names, found.count, limit, found_is_file, &run->queue);
+        queue_build(&files, &others, (size_t)server->archiver_batch_size, &run->queue);
         result = archive_queue(run);
     }
-    found_done(&found);
     for (size_t i = 0; i < WORKERS_MAX; i++)
         coder_free(run->compressors[i]);
     return result;

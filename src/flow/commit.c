@@ -37,8 +37,8 @@ timeline_of(const Item *item)
 }
 
 /* History files do not follow anything on their timeline. */
-static bool
-is_blocked(const Committer *c, const Item *item)
+bool
+commit_is_blocked(const Committer *c, const Item *item)
 {
     for (size_t i = 0; i < c->blocked_count && item->wal.kind != WAL_HISTORY; i++)
         if (c->blocked[i] == timeline_of(item))
@@ -51,7 +51,7 @@ is_blocked(const Committer *c, const Item *item)
 static void
 block(Committer *c, const Item *item)
 {
-    if (item->wal.kind != WAL_HISTORY && !is_blocked(c, item))
+    if (item->wal.kind != WAL_HISTORY && !commit_is_blocked(c, item))
         c->blocked[c->blocked_count++] = timeline_of(item);
 }
 
@@ -73,7 +73,7 @@ publish(Committer *c, Item *item)
 static void
 settle(Committer *c, Item *item)
 {
-    if (is_blocked(c, item)) {
+    if (commit_is_blocked(c, item)) {
         if (item->state != ITEM_GONE)
             snprintf(item->reason, sizeof(item->reason), "an older file of its timeline waits");
         item->state = item->state == ITEM_GONE ? ITEM_GONE : ITEM_WAITING;
@@ -148,7 +148,13 @@ make_durable(Committer *c, Item *const *items, size_t count)
             torn[0] = '\0';
     if (!torn[0])
         return 0;
-    /* The line that a crash tore was of a file that may well be archived, and its source gone. */
+    /* The line that a crash tore was of a file that may well be archived, and its source gone. Or
+     * its name was torn too ("...01" of "...01.partial") and has a row already. */
+    const char *name = torn;
+    bool listed = false;
+    TRY(xlogdb_contains(c->db, &name, 1, &listed));
+    if (listed)
+        return 0;
     int result = archived_row(c->recipe->store, &c->recipe->custom, torn, &rows[0]);
     if (result == 0)
         result = xlogdb_append(c->db, rows, 1, torn);

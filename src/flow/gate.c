@@ -34,13 +34,16 @@ identity_read(const char *backup_directory, uint64_t *ret_system_id)
     json_error_t error;
     json_t *root = json_loadb(text.data, text.length, 0, &error);
     const char *id = json_string_value(json_object_get(root, "systemid"));
-    char *end = NULL;
-    *ret_system_id = id ? strtoull(id, &end, 10) : 0;
-    bool good = id && *id && !*end && *ret_system_id != 0;
+    uint64_t value = 0;
+    errno = 0;
+    if (id && *id && strspn(id, "0123456789") == strlen(id))
+        value = strtoull(id, NULL, 10);
+    bool good = value != 0 && errno == 0;
     json_decref(root);
     if (!good)
         return hint(fail(ERR_DATA, "'%s' does not hold a \"systemid\"", path),
                     "restore the file, or remove it if you are sure of the cluster");
+    *ret_system_id = value;
     return 0;
 }
 
@@ -102,6 +105,24 @@ check_header(const Gate *gate, const WalFile *wal, const struct stat *st, const 
     return 0;
 }
 
+static bool
+is_segment(const WalFile *wal)
+{
+    return wal->kind == WAL_SEGMENT || wal->kind == WAL_PARTIAL;
+}
+
+/* The first bytes of the plain contents; none when they are empty */
+static int
+check_head(const Gate *gate, const WalFile *wal, const struct stat *st, const void *head,
+           size_t head_size, GateFinding *finding)
+{
+    if (head_size == 0)
+        return gate_defect(gate, st, finding, "it is empty");
+    if (is_zero(head, head_size < WAL_LONG_HEADER_SIZE ? head_size : WAL_LONG_HEADER_SIZE))
+        return invalid(finding, "it begins with zeros where its header should be");
+    return is_segment(wal) ? check_header(gate, wal, st, head, head_size, finding) : 0;
+}
+
 /* size: of the plain contents, where all of them were seen */
 static int
 check_size(const Gate *gate, const WalFile *wal, const struct stat *st, int64_t size,
@@ -119,12 +140,6 @@ check_size(const Gate *gate, const WalFile *wal, const struct stat *st, int64_t 
     return result == GATE_INVALID && wal->kind == WAL_PARTIAL ? 0 : result;
 }
 
-static bool
-is_segment(const WalFile *wal)
-{
-    return wal->kind == WAL_SEGMENT || wal->kind == WAL_PARTIAL;
-}
-
 int
 gate_check(const Gate *gate, const WalFile *wal, const struct stat *st, const void *head,
            size_t head_size, GateFinding *ret_finding)
@@ -132,15 +147,17 @@ gate_check(const Gate *gate, const WalFile *wal, const struct stat *st, const vo
     *ret_finding = (GateFinding){0};
     if (gate->level == VALIDATE_OFF)
         return 0;
-    if (st->st_size == 0)
-        return gate_defect(gate, st, ret_finding, "it is empty");
-    size_t first = head_size < WAL_LONG_HEADER_SIZE ? head_size : WAL_LONG_HEADER_SIZE;
-    if (is_zero(head, first))
-        return invalid(ret_finding, "it begins with zeros where its header should be");
-    if (!is_segment(wal))
-        return 0;
-    int result = check_header(gate, wal, st, head, head_size, ret_finding);
+    int result = check_head(gate, wal, st, head, head_size, ret_finding);
     return result ? result : check_size(gate, wal, st, st->st_size, ret_finding);
+}
+
+/* A damaged record will not become whole by waiting, unlike a stream that ends too early. */
+static int
+judge_records(int result, GateFinding *finding)
+{
+    if (result < 0 && error_last()->class == ERR_DATA)
+        return invalid(finding, "%s", error_last()->text);
+    return result;
 }
 
 /* The plain contents of a compressed file, block by block. */
@@ -155,21 +172,21 @@ check_contents(const Gate *gate, const WalFile *wal, const struct stat *st, Read
     int result = 0;
     do {
         result = reader_read(reader, buffer, BLOCK, wal->name, &got);
-        if (result == 0 && size == 0 && is_segment(wal))
-            result = check_header(gate, wal, st, buffer, got, finding);
+        if (result == 0 && size == 0)
+            result = check_head(gate, wal, st, buffer, got, finding);
         if (result == 0 && size == 0 && finding->known && gate->level == VALIDATE_FULL) {
             WalName name;
             wal_name_parse(wal->name, &name);
             checker = wal_checker_new(&name, &finding->facts);
         }
         if (result == 0 && checker)
-            result = wal_checker_push(checker, buffer, got);
+            result = judge_records(wal_checker_push(checker, buffer, got), finding);
         size += (int64_t)got;
     } while (result == 0 && got == BLOCK);
     if (result == 0)
         result = check_size(gate, wal, st, size, finding);
     if (result == 0 && checker)
-        result = wal_checker_finish(checker);
+        result = judge_records(wal_checker_finish(checker), finding);
     wal_checker_free(checker);
     return result;
 }

@@ -21,6 +21,7 @@ typedef struct Handout {
     int fd;         /* to write to */
     Coder *coder;   /* compresses for the client, or NULL */
     bool partial;   /* the file found is a partial segment */
+    bool checking;  /* nothing is written */
     int64_t size;   /* plain bytes so far */
     WalFacts facts; /* of the segment; segment_size 0: not known */
     bool *written;
@@ -30,7 +31,7 @@ static int
 write_out(void *context, const void *data, size_t size)
 {
     const Handout *out = context;
-    if (size == 0)
+    if (size == 0 || out->checking)
         return 0;
     *out->written = true;
     return file_write(out->fd, data, size,
@@ -163,15 +164,28 @@ refuse_encrypted(const Retrieval *what, const char *path)
                 "this release cannot decrypt: get it with Barman");
 }
 
+/* What goes out as it is stored is read through before: the client may be unable to tell that it is
+ * damaged. */
+static int
+check_stored(const Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
+{
+    Handout check = *out;
+    check.checking = true;
+    TRY(decode_all(&check, fd, class, custom));
+    TRY(finish(&check));
+    return lseek(fd, 0, SEEK_SET) < 0 ? fail_errno("seek in '%s'", out->path) : 0;
+}
+
 static int
 convert(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
 {
     const char *wanted = out->what->compress;
     bool as_stored = out->what->keep_compression ||
                      (wanted && class && strcmp(class->name, wanted) == 0 && !out->partial);
-    if (as_stored) {
+    if (as_stored && class && (!codec_is_program(class) || custom->decompress))
+        TRY(check_stored(out, fd, class, custom));
+    if (as_stored)
         return decode_file(fd, NULL, out->path, write_out, out);
-    }
     AUTO(coder) Coder *coder = NULL;
     if (wanted) {
         const CodecClass *codec = codec_find(wanted);
@@ -219,7 +233,7 @@ handout(const Retrieval *what, const CustomCodec *custom, int fd, const char *pa
     TRY(file_read(fd, head, sizeof(head), path, &got));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", path);
-    const CodecClass *class = recognise_archived(custom, what->name, head, got);
+    const CodecClass *class = recognise(custom, strrchr(path, '/') + 1, head, got);
     if (!class) {
         int result = check_whole(&out, fd, head, got);
         if (result != 0)

@@ -13,38 +13,35 @@
 
 enum { BLOCK = 256 << 10, HEAD = 4096 };
 
+/* Could these be the first bytes of such a file, not compressed? */
+static bool
+looks_plain(const char *text, const char *head, size_t size)
+{
+    static const char label[] = "START WAL LOCATION";
+    WalName name;
+    WalFacts facts;
+    char reason[WAL_REASON_ROOM];
+    wal_name_parse(text, &name);
+    switch (name.kind) {
+    case WAL_HISTORY:
+        return size == 0 || (head[0] >= '0' && head[0] <= '9' && memchr(head, '\t', size)) ||
+               head[0] == '#';
+    case WAL_LABEL:
+        return size >= sizeof(label) - 1 && memcmp(head, label, sizeof(label) - 1) == 0;
+    default:
+        return wal_header_check(head, size, &name, &facts, reason) != WAL_HEADER_UNKNOWN;
+    }
+}
+
 const CodecClass *
-recognise(const CustomCodec *custom, const void *head, size_t size)
+recognise(const CustomCodec *custom, const char *name, const void *head, size_t size)
 {
     if (custom->magic && size >= custom->magic_size &&
         memcmp(head, custom->magic, custom->magic_size) == 0)
         return codec_find("custom");
-    return codec_recognise(head, size);
-}
-
-/* History files and labels are text; so is nothing that a filter would call compressed. */
-static bool
-is_text(const unsigned char *data, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (data[i] < ' ' && data[i] != '\n' && data[i] != '\t' && data[i] != '\r')
-            return false;
-    return true;
-}
-
-const CodecClass *
-recognise_archived(const CustomCodec *custom, const char *name, const void *head, size_t size)
-{
-    const CodecClass *class = recognise(custom, head, size);
-    WalFacts facts;
-    WalName parsed;
-    char reason[WAL_REASON_ROOM];
-    if (class || !custom->presumed || !wal_name_parse(name, &parsed))
-        return class;
-    bool plain = parsed.kind == WAL_SEGMENT || parsed.kind == WAL_PARTIAL
-                     ? wal_header_check(head, size, &parsed, &facts, reason) == WAL_HEADER_FITS
-                     : is_text(head, size);
-    return plain ? NULL : codec_find("custom");
+    const CodecClass *class = codec_recognise(head, size);
+    return !class && custom->presumed && !looks_plain(name, head, size) ? codec_find("custom")
+                                                                        : class;
 }
 
 /* Records how the item's way ends before it is stored. */
@@ -78,8 +75,10 @@ open_source(const Recipe *recipe, Item *item)
 bool
 item_examine(const Recipe *recipe, const char *name, Item *ret_item)
 {
-    *ret_item = (Item){.fd = -1, .wal = {.kind = wal_kind(name)}};
-    snprintf(ret_item->wal.name, sizeof(ret_item->wal.name), "%s", name);
+    Item fresh = {.fd = -1, .wal = {.kind = wal_kind(name)}};
+    snprintf(fresh.wal.name, sizeof(fresh.wal.name), "%s", name);
+    *ret_item = fresh; /* whose old name may be the one that we were given */
+    name = ret_item->wal.name;
     GateFinding finding = {0};
     char head[HEAD];
     size_t got = 0;
@@ -93,7 +92,9 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     if (result < 0)
         return end_item(ret_item, result, &finding);
 
-    ret_item->class = recognise(&recipe->custom, head, got);
+    CustomCodec custom = recipe->custom;
+    custom.presumed = false; /* a source that nothing recognises is no compressed one */
+    ret_item->class = recognise(&custom, name, head, got);
     ret_item->wal.compression = ret_item->class ? ret_item->class->name : NULL;
     result = ret_item->class ? gate_check_compressed(&recipe->gate, &ret_item->wal,
                                                      &ret_item->source, ret_item->fd,
@@ -106,6 +107,14 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     if (finding.known)
         ret_item->facts = finding.facts;
     return true;
+}
+
+bool
+item_is_current(const Recipe *recipe, const Item *item)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", recipe->directory, item->wal.name);
+    struct stat now;
+    return lstat(path, &now) == 0 && file_unchanged(&item->source, &now);
 }
 
 /* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to
@@ -282,7 +291,7 @@ recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecC
     TRY(file_read(fd, head, sizeof(head), name, &got));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", name);
-    *ret_class = recognise_archived(custom, name, head, got);
+    *ret_class = recognise(custom, name, head, got);
     return 0;
 }
 

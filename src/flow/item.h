@@ -44,6 +44,9 @@ typedef struct Recipe {
  * INVALID, GONE, FAILED); else its state is not set yet. */
 bool item_examine(const Recipe *recipe, const char *name, Item *ret_item);
 
+/* Does the source's name still lead to the file that was examined, and was that not changed? */
+bool item_is_current(const Recipe *recipe, const Item *item);
+
 /* Compares it with the archive or brings it there. *compressor is made at the first need and kept
  * for the next item; each thread has its own. Sets the state. */
 void item_store(const Recipe *recipe, Coder **compressor, Item *item);
@@ -56,11 +59,8 @@ int item_compare(const Recipe *recipe, const Item *item);
 int archived_row(const Store *store, const CustomCodec *custom, const char *name, WalFile *ret_row);
 
 /* Which codec wrote a file that begins so: the site's custom magic goes before the known ones. */
-const CodecClass *recognise(const CustomCodec *custom, const void *head, size_t size);
-
-/* The same for a file in the archive, where a custom codec without a magic can only be presumed. */
 const CodecClass *
-recognise_archived(const CustomCodec *custom, const char *name, const void *head, size_t size);
+recognise(const CustomCodec *custom, const char *name, const void *head, size_t size);
 
 /* Gives back what the item holds; an unpublished put leaves no trace. */
 void item_done(Item *item);

@@ -9,11 +9,13 @@
 #include "flow/store/store.h"
 #include "flow/xlogdb/xlogdb.h"
 
+#include <search.h>
+
 typedef struct Rebuild {
     Store *store;
     CustomCodec custom;
     XlogDbEdit *edit;
-    StrList kept; /* names that have their row already */
+    void *kept; /* names that have their row already, a tree of tsearch() */
     RebuildSummary summary;
 } Rebuild;
 
@@ -30,27 +32,30 @@ emit(Rebuild *rebuild, const WalFile *row)
 }
 
 static int
+by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static int
 keep_row(void *context, const WalFile *row)
 {
     Rebuild *rebuild = context;
     WalFile now = *row;
     struct stat st;
     int result = store_stat(rebuild->store, row->name, &st);
-    if (result == STORE_MISSING) {
+    bool regular = result == 0 && S_ISREG(st.st_mode);
+    if (regular && st.st_size != row->size)
+        result = archived_row(rebuild->store, &rebuild->custom, row->name, &now);
+    if (result < 0)
+        return result;
+    if (!regular || result == STORE_MISSING || tfind(row->name, &rebuild->kept, by_name)) {
         rebuild->summary.dropped++;
         return 0;
     }
-    TRY(result);
-    if (st.st_size != row->size)
-        TRY(archived_row(rebuild->store, &rebuild->custom, row->name, &now));
-    strlist_add(&rebuild->kept, row->name);
+    if (!tsearch(mem_dup(row->name), &rebuild->kept, by_name))
+        mem_exhausted(0);
     return emit(rebuild, &now);
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static int
@@ -58,10 +63,12 @@ add_missing(void *context, const char *name)
 {
     Rebuild *rebuild = context;
     WalFile row;
-    if (rebuild->kept.count &&
-        bsearch(&name, rebuild->kept.items, rebuild->kept.count, sizeof(char *), by_name))
+    if (tfind(name, &rebuild->kept, by_name))
         return 0;
-    TRY(archived_row(rebuild->store, &rebuild->custom, name, &row));
+    int result = archived_row(rebuild->store, &rebuild->custom, name, &row);
+    if (result == STORE_MISSING) /* somebody has removed it since it was listed */
+        return 0;
+    TRY(result);
     rebuild->summary.added++;
     return emit(rebuild, &row);
 }
@@ -72,8 +79,6 @@ produce(void *context, XlogDbEdit *edit)
     Rebuild *rebuild = context;
     rebuild->edit = edit;
     TRY(xlogdb_edit_read(edit, keep_row, rebuild, &rebuild->summary.damaged));
-    if (rebuild->kept.count)
-        qsort(rebuild->kept.items, rebuild->kept.count, sizeof(char *), by_name);
     return store_list(rebuild->store, add_missing, rebuild, &rebuild->summary.strangers);
 }
 
@@ -89,7 +94,7 @@ rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary
     Rebuild rebuild = {.store = store};
     custom_codec_init(server, arena, &rebuild.custom);
     int result = xlogdb_replace(db, produce, &rebuild);
-    strlist_done(&rebuild.kept);
+    tdestroy(rebuild.kept, free);
     *ret_summary = rebuild.summary;
     return result;
 }

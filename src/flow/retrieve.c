@@ -33,12 +33,14 @@ static int
 try_path(Search *search, const char *directory, const char *name)
 {
     AUTO(free) char *path = mem_printf("%s/%s", directory, name);
+    CustomCodec custom = search->custom;
+    custom.presumed = false; /* not archived yet */
     AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)
         return RETRIEVE_MISSING;
     if (fd < 0)
         return fail_errno("open '%s'", path);
-    int result = handout(search->what, &search->custom, fd, path, search->written);
+    int result = handout(search->what, &custom, fd, path, search->written);
     if (result != HANDOUT_ARRIVING)
         return result;
     search->arriving = true;
@@ -96,9 +98,12 @@ try_everywhere(Search *search)
 static XlogDb *
 catalog_of(const Retrieval *what)
 {
-    return xlogdb_new(&(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
-                                     what->server->wals_directory,
-                                     what->config->barman_lock_directory});
+    return xlogdb_new(
+        &(XlogDbPlace){.server = what->server->name,
+                       .directory = what->server->xlogdb_directory,
+                       .wals_directory = what->server->wals_directory,
+                       .lock_directory = what->config->barman_lock_directory,
+                       .lock_wait_ms = what->deadline_ms > 0 ? what->deadline_ms : 1});
 }
 
 /* Nothing was found: is that certain? An archive that is not mounted looks empty. */
@@ -204,7 +209,6 @@ retrieve_peek(const Retrieval *what, size_t limit, void (*visit)(void *context, 
     AUTO(store) Store *store = NULL;
     WalName name;
     char text[WAL_NAME_ROOM];
-    bool jumped = false;
     TRY(open_archive(what, &store));
     wal_name_parse(what->name, &name);
     snprintf(text, sizeof(text), "%s", what->name);
@@ -214,18 +218,16 @@ retrieve_peek(const Retrieval *what, size_t limit, void (*visit)(void *context, 
         if (exists) {
             visit(context, text);
             found++;
-            jumped = false;
             if (name.kind != WAL_SEGMENT || !wal_name_next(&name, 0, &name))
                 return 0;
         } else {
             /* The segment size is not known. Where the numbers of a log file end, at a power of
-             * two, the next segment is number 0 of the next log file. */
+             * two, the next segment may be number 0 of the next log file. */
             bool border = name.kind == WAL_SEGMENT && name.seg && !(name.seg & (name.seg - 1));
-            if (jumped || !border || found == 0 || name.log == UINT32_MAX)
+            if (!border || name.log == UINT32_MAX)
                 return 0;
             name.seg = 0;
             name.log++;
-            jumped = true;
         }
         wal_name_format(&name, text);
     }

@@ -65,6 +65,8 @@ report_set(Report *report, const char *key, json_t *value)
 }
 
 /* A tab at the start is layout; anything else below a blank came from a file name. */
+static char *printable(const char *format, va_list args) PRINTF_LIKE(1, 0);
+
 static char *
 printable(const char *format, va_list args)
 {

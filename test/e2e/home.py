@@ -8,7 +8,7 @@ import pwd
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WALDEN = os.environ.get("WALDEN", str(ROOT / "build" / "walden"))
+WALDEN = os.path.abspath(os.environ.get("WALDEN", ROOT / "build" / "walden"))
 BARMAN = "/usr/bin/barman"
 TIMEOUT = 120
 

@@ -5,23 +5,20 @@
 #define WALDEN_FLOW_QUEUE_QUEUE_H
 
 #include "base/error.h"
-#include "base/mem.h"
-
-#include <stdbool.h>
+#include "base/str.h"
 
 typedef struct Queue {
-    const char **files; /* WAL files, history files first, then by name */
+    char *const *files; /* WAL files, history files first, then by name */
     size_t count;
     size_t waiting; /* WAL files that wait in all; more than count when the batch is limited */
-    const char **strangers; /* what is not WAL, by name; in the same array behind all files */
+    char *const *strangers; /* what is not WAL, by name */
     size_t stranger_count;
 } Queue;
 
-/* Sorts the names in place. is_file tells regular files from directories, links and the like, which
- * are never WAL. The limit counts WAL files only; 0 is none. */
-typedef bool QueueIsFile(const char *name);
-void
-queue_build(const char **names, size_t count, size_t limit, QueueIsFile *is_file, Queue *ret_queue);
+/* Puts both lists in order, and the files whose names are not of WAL among the others, which are
+ * never WAL whatever their names. The limit counts WAL files only; 0 is none. The queue refers to
+ * the lists. */
+void queue_build(StrList *files, StrList *others, size_t limit, Queue *ret_queue);
 
 /* Moves `name` from a directory to errors/ (created when missing) as NAME.YYYYMMDDTHHMMSSZ.suffix;
  * when that is taken, with a later second: nothing there is ever overwritten. Durable when it

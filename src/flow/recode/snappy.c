@@ -64,7 +64,8 @@ library_load(Library *ret_library)
         fail(ERR_UNSUPPORTED, "load the library of the format snappy: %s", dlerror());
         if (library.handle)
             dlclose(library.handle);
-        return hint(-1, "install the system's package of libsnappy, version 1");
+        hint(-1, "install the system's package of libsnappy, version 1");
+        return -1;
     }
     *ret_library = library;
     return 0;

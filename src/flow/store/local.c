@@ -102,12 +102,15 @@ int
 store_read(const Store *store, const char *name, int *ret_fd)
 {
     AUTO(free) char *path = store_path(store, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never wait for a pipe */
+    struct stat st;
     if (fd < 0 && errno == ENOENT)
         return STORE_MISSING;
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &st) < 0)
         return fail_errno("open '%s'", path);
-    *ret_fd = fd;
+    if (!S_ISREG(st.st_mode))
+        return fail(ERR_DATA, "archived '%s' is not a regular file", path);
+    *ret_fd = take_fd(&fd);
     return 0;
 }
 
@@ -253,6 +256,21 @@ by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* "" for a regular file; else a mark that makes it no WAL file's name. Links are followed, as
+ * elsewhere in the archive. */
+static const char *
+type_mark(DIR *dir, const struct dirent *entry)
+{
+    struct stat st = {0};
+    if (entry->d_type == DT_REG)
+        return "";
+    if (entry->d_type == DT_DIR)
+        return "/";
+    if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0)
+        return "?";
+    return S_ISREG(st.st_mode) ? "" : S_ISDIR(st.st_mode) ? "/" : "?";
+}
+
 /* The entries of a directory in byte order, dot-files left out. */
 static int
 list_sorted(const char *path, StrList *ret_names)
@@ -263,7 +281,7 @@ list_sorted(const char *path, StrList *ret_names)
     errno = 0;
     for (struct dirent *entry; (entry = readdir(dir)); errno = 0)
         if (entry->d_name[0] != '.')
-            strlist_add(ret_names, entry->d_name);
+            strlist_addf(ret_names, "%s%s", entry->d_name, type_mark(dir, entry));
     if (errno)
         return fail_errno("read directory '%s'", path);
     if (ret_names->count)
@@ -274,8 +292,16 @@ list_sorted(const char *path, StrList *ret_names)
 static bool
 is_hash_dir(const char *name)
 {
-    return strlen(name) == WAL_HASH_DIR_ROOM - 1 &&
-           strspn(name, "0123456789ABCDEF") == WAL_HASH_DIR_ROOM - 1;
+    size_t digits = strspn(name, "0123456789ABCDEF");
+    return digits == WAL_HASH_DIR_ROOM - 1 && strcmp(name + digits, "/") == 0;
+}
+
+static bool
+is_file(const Store *store, const char *name)
+{
+    struct stat st;
+    AUTO(free) char *path = store_path(store, name);
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 static int
@@ -290,7 +316,8 @@ list_hash_dir(const Store *store, const char *hash_dir, StoreVisit *visit, void 
         WalKind kind = wal_kind(names.items[i]);
         if (kind != WAL_NONE)
             wal_hash_dir(names.items[i], expected);
-        if (strcmp(expected, hash_dir) == 0)
+        bool fits = strcmp(expected, hash_dir) == 0;
+        if (fits && is_file(store, names.items[i]))
             TRY(visit(context, names.items[i]));
         else
             ++*strangers;
@@ -305,11 +332,13 @@ store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_str
     size_t strangers = 0;
     TRY(list_sorted(store->directory, &names));
     for (size_t i = 0; i < names.count; i++)
-        if (wal_kind(names.items[i]) == WAL_HISTORY)
+        if (wal_kind(names.items[i]) == WAL_HISTORY && is_file(store, names.items[i]))
             TRY(visit(context, names.items[i]));
     for (size_t i = 0; i < names.count; i++)
-        if (is_hash_dir(names.items[i]))
+        if (is_hash_dir(names.items[i])) {
+            names.items[i][WAL_HASH_DIR_ROOM - 1] = '\0';
             TRY(list_hash_dir(store, names.items[i], visit, context, &strangers));
+        }
     *ret_strangers = strangers;
     return 0;
 }

@@ -71,8 +71,9 @@ int store_sync(Store *store, const char *const *names, size_t count);
 int store_sync_file(Store *store, const char *name, int fd);
 
 /* Calls visit for every archived WAL file: history files first, then the hash directories in order
- * and the files of each in order. Strangers, subdirectories and dot-files are counted and passed
- * over. */
+ * and the files of each in order. Dot-files, and what is no file in wals/ itself, are passed over;
+ * whatever else is in a hash directory and is no WAL file that belongs there counts as a stranger.
+ */
 typedef int StoreVisit(void *context, const char *name);
 int store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_strangers);
 

@@ -43,13 +43,14 @@ xlogdb_line_format(const WalFile *row, int columns, char *ret_line)
     return (size_t)length;
 }
 
+static const char *const names[] = {"gzip", "pygzip", "pigz", "bzip2", "pybzip2",
+                                    "xz",   "zstd",   "lz4",  "snappy"};
+
 /* The names that may stand in the column, as static text: rows outlive the line they were read
  * from. */
 static const char *
 codec_name(const char *text)
 {
-    static const char *const names[] = {"gzip", "pygzip", "pigz", "bzip2", "pybzip2",
-                                        "xz",   "zstd",   "lz4",  "snappy"};
     if (strcmp(text, "None") == 0)
         return NULL;
     for (size_t i = 0; i < COUNT_OF(names); i++)
@@ -63,7 +64,7 @@ parse_time(const char *text, struct timespec *ret_time)
 {
     char *end = NULL;
     double seconds = strtod(text, &end);
-    if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e15)
+    if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e18)
         return false;
     double whole = floor(seconds);
     ret_time->tv_sec = (time_t)whole;
@@ -104,4 +105,19 @@ xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row)
     row.encryption = count > 4 && strcmp(fields[4], "None") != 0 ? "gpg" : NULL;
     *ret_row = row;
     return true;
+}
+
+bool
+xlogdb_line_is_whole(const char *line)
+{
+    const char *last = strrchr(line, '\t');
+    size_t tabs = 0;
+    for (const char *p = line; *p; p++)
+        tabs += *p == '\t';
+    if (tabs == 4)
+        return strcmp(last + 1, "None") == 0 || strcmp(last + 1, "gpg") == 0;
+    for (size_t i = 0; i < COUNT_OF(names) && tabs == 3; i++)
+        if (strcmp(last + 1, names[i]) == 0)
+            return true;
+    return tabs == 3 && (strcmp(last + 1, "None") == 0 || strcmp(last + 1, "custom") == 0);
 }

@@ -19,6 +19,7 @@ struct XlogDb {
     char *current_dir, *current; /* the current form */
     char *old_dir, *old;         /* the form before 3.13 */
     char *lock_path;
+    int lock_wait_ms;
     const char *directory, *path; /* of the form in use */
     int columns;
 };
@@ -32,6 +33,8 @@ xlogdb_new(const XlogDbPlace *place)
     db->current = mem_printf("%s/%s-xlog.db", place->directory, place->server);
     db->old = mem_printf("%s/xlog.db", place->wals_directory);
     db->lock_path = mem_printf("%s/.%s-xlogdb.lock", place->lock_directory, place->server);
+    bool shorter = place->lock_wait_ms > 0 && place->lock_wait_ms < LOCK_WAIT_MS;
+    db->lock_wait_ms = shorter ? (int)place->lock_wait_ms : LOCK_WAIT_MS;
     return db;
 }
 
@@ -76,10 +79,10 @@ static int
 take_lock(XlogDb *db, LockKind kind, Lock *ret_lock)
 {
     pid_t holder = 0;
-    int result = lock_take(db->lock_path, kind, LOCK_WAIT_MS, ret_lock, &holder);
+    int result = lock_take(db->lock_path, kind, db->lock_wait_ms, ret_lock, &holder);
     if (result == LOCK_BUSY)
-        return hint(fail(ERR_BUSY, "the catalog's lock '%s' has been held by process %d for %d s",
-                         db->lock_path, (int)holder, LOCK_WAIT_MS / 1000),
+        return hint(fail(ERR_BUSY, "the catalog's lock '%s' has been held by process %d for %d ms",
+                         db->lock_path, (int)holder, db->lock_wait_ms),
                     "see what that process is doing (a delete hook that hangs?) and end it");
     TRY(result);
     choose_form(db);
@@ -188,9 +191,8 @@ read_rows(FILE *file, const char *path, XlogDbVisit *visit, void *context, size_
     size_t room = 0;
     for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
         WalFile row;
-        /* A line without its end is torn, even where what is left can be read: "1704067" of a time.
-         */
-        if (line[length - 1] != '\n' || !xlogdb_line_parse(line, (size_t)length, &row)) {
+        bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line);
+        if (torn || !xlogdb_line_parse(line, (size_t)length, &row)) {
             (*damaged)++;
             continue;
         }

@@ -23,6 +23,7 @@ typedef struct XlogDbPlace {
     const char *directory;      /* xlogdb_directory */
     const char *wals_directory; /* where the old form is */
     const char *lock_directory;
+    int64_t lock_wait_ms; /* how long to wait for the lock at most; 0: the usual minute */
 } XlogDbPlace;
 
 XlogDb *xlogdb_new(const XlogDbPlace *place);
@@ -46,7 +47,8 @@ int xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, char ret_torn[W
 int xlogdb_contains(XlogDb *db, const char *const *names, size_t count, bool *ret_found);
 
 /* Calls visit for each row in file order, under the shared lock; a visit that returns non-zero ends
- * it with that result. Damaged lines are counted and passed over. A missing file has no rows. */
+ * it with that result. Damaged lines, a torn last one too, are counted and passed over. A missing
+ * file has no rows. */
 typedef int XlogDbVisit(void *context, const WalFile *row);
 int xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged);
 
@@ -66,6 +68,10 @@ size_t xlogdb_line_format(const WalFile *row, int columns, char *ret_line);
 
 /* A line of 3 to 5 columns; false if it is damaged. Unknown codec names become "custom". */
 bool xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row);
+
+/* Does a line without a line feed end in a word of its last columns, so that only the line feed is
+ * missing? Otherwise a crash has torn it, and what it seems to say may be wrong. */
+bool xlogdb_line_is_whole(const char *line);
 
 /* The time column: shortest decimal text that reads back as the same double, as Python writes it.
  * Room for 32 bytes. */

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What several test files need beyond a home: locks held by somebody else, other accounts, programs
+that run while a test looks on."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import subprocess
+import time
+
+from home import WALDEN
+
+TESTS_RUN_AS_ROOT = os.geteuid() == 0
+
+
+@contextlib.contextmanager
+def locked(path, kind=fcntl.LOCK_EX):
+    """Holds a lock file as Barman does: flock, and our process id in it."""
+    with open(path, "a+", encoding="ascii") as file:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield file
+
+
+@contextlib.contextmanager
+def started(command, **kw):
+    """Runs the command beside the test; killed at the end if it has not ended."""
+    kw.setdefault("stdin", subprocess.DEVNULL)
+    kw.setdefault("stdout", subprocess.PIPE)
+    kw.setdefault("stderr", subprocess.PIPE)
+    with subprocess.Popen([str(word) for word in command], **kw) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def beside(home, *args, **kw):
+    """started() walden on this home."""
+    return started([WALDEN, "-c", home.conf, *args], **kw)
+
+
+def wait_for(condition, timeout=10, what="the condition"):
+    """Until the condition holds; its value."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{what} did not come true in {timeout} s"
+        time.sleep(0.01)
+    return value
+
+
+def as_user(name="nobody"):
+    """The words before a command that run it as somebody else (only as root)."""
+    return ["setpriv", f"--reuid={name}", "--regid=65534", "--clear-groups", "--"]
+
+
+def give_all(path, user="nobody"):
+    """Makes the user the owner of a tree."""
+    import pwd
+
+    who = pwd.getpwnam(user)
+    for entry in [pathlib.Path(path), *pathlib.Path(path).rglob("*")]:
+        os.chown(entry, who.pw_uid, who.pw_gid, follow_symlinks=False)
+
+
+def set_time(path, seconds, nanoseconds=0):
+    """Sets the time of modification, to the nanosecond."""
+    stamp = seconds * 1_000_000_000 + nanoseconds
+    os.utime(path, ns=(stamp, stamp))
+
+
+def no_tracebacks(done):
+    assert done.returncode >= 0, f"ended by signal {-done.returncode}: {done.stderr}"
+    return done

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]: reads the command line and the configuration,
- * becomes the archive's owner, and calls the command from the table in command/commands.c. */
+ * walden [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]: reads the command line and the
+ * configuration, becomes the archive's owner, and calls the command from the table in
+ * command/commands.c. */
 #include "base/log.h"
 #include "base/user.h"
 #include "command/command.h"
@@ -38,9 +39,9 @@ print_help(void)
         printf("  %-18s%s\n", commands[i]->name, commands[i]->summary);
     puts("\nOptions:");
     options_print(globals, COUNT_OF(globals));
-    puts("\nwalden COMMAND --help explains a command. Without --config, the configuration\n"
-         "is the first of $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf,\n"
-         "~/.barman.conf, /etc/barman.conf and /etc/barman/barman.conf.");
+    puts("\nwalden COMMAND --help explains a command. Without --config, the first of these\n"
+         "is read: $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf,\n"
+         "/etc/barman.conf, /etc/barman/barman.conf.");
 }
 
 static void
@@ -113,9 +114,16 @@ open_log(const Config *config, const char *level_text, Report *report)
         report_warning(report, "%s", config->warnings.items[i]);
 }
 
+static int
+exit_unusable(const Command *command, int usual, char *const *arguments)
+{
+    return command->exit_unusable ? command->exit_unusable(usual, arguments) : usual;
+}
+
 /* The configuration, the account, the log; then the command. */
 static int
-run_command(const Command *command, const char *const *given, Invocation *invocation)
+run_command(const Command *command, const char *const *given, char *const *arguments,
+            Invocation *invocation)
 {
     AUTO(config) Config *config = NULL;
     int result = config_load(given[CONFIG_FILE], &config);
@@ -123,7 +131,7 @@ run_command(const Command *command, const char *const *given, Invocation *invoca
         result = user_become(config->barman_user, user_is_chosen(config));
     if (result < 0) {
         report_failure(invocation->report, error_last());
-        return command->failure_exit ? command->failure_exit(invocation) : EXIT_FAILED;
+        return exit_unusable(command, EXIT_FAILED, arguments);
     }
     open_log(config, given[LEVEL], invocation->report);
     invocation->config = config;
@@ -148,18 +156,9 @@ parse_command(int argc, char **argv, const Command *command, Invocation *invocat
     if (invocation->argument_count < command->argument_min)
         return fail(ERR_USAGE, "%s needs %s", command->name, command->arguments);
     if (invocation->argument_count > command->argument_max)
-        return fail(ERR_USAGE, "unexpected argument '%s'", invocation->arguments[command->argument_max]);
+        return fail(ERR_USAGE, "unexpected argument '%s'",
+                    invocation->arguments[command->argument_max]);
     return 0;
-}
-
-/* get-wal's caller may have asked for Barman's codes on the very line that cannot be parsed. */
-static int
-usage_code(const Command *command, int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--barman-exit-codes") == 0)
-            return EXIT_USAGE;
-    return command->usage_exit ? command->usage_exit : EXIT_USAGE;
 }
 
 /* A file that is opened where standard output or error is missing would take what is printed there:
@@ -208,10 +207,9 @@ main(int argc, char **argv)
     }
     Invocation invocation = {0};
     bool help = false;
-    int code = usage_code(command, argc - first, argv + first);
     if (parse_command(argc - first, argv + first, command, &invocation, &help) < 0) {
         AUTO(free) char *where = mem_printf("%s %s", command->name, command->arguments);
-        return usage_failure(where, code);
+        return usage_failure(where, exit_unusable(command, EXIT_USAGE, argv + first));
     }
     if (help) {
         print_command_help(command);
@@ -222,7 +220,7 @@ main(int argc, char **argv)
                          .debug = given[DEBUG] != NULL,
                          .colour = want_colour(given)};
     invocation.report = report_new(&style);
-    code = run_command(command, given, &invocation);
+    int code = run_command(command, given, argv + first, &invocation);
     if (report_end(invocation.report) < 0) {
         fprintf(stderr, "ERROR: %s\n", error_last()->text);
         code = code ? code : EXIT_FAILED;

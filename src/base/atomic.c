@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 
 static int
 open_named(AtomicFile *file, mode_t mode)
@@ -76,6 +77,29 @@ drop_temp(AtomicFile *file)
     return result;
 }
 
+/* For where a nameless file can get no name. */
+static int
+make_named(AtomicFile *file)
+{
+    AUTO(close) int nameless = file->fd;
+    int result = open_named(file, 0600);
+    if (result < 0) {
+        file->fd = take_fd(&nameless);
+        return result;
+    }
+    return file_copy(nameless, file->fd, file->name);
+}
+
+/* Is another way worth trying? ENOENT: there is no /proc, or somebody has removed the only name of
+ * a file that was to get a second one. EPERM: also links to files of others (protected_hardlinks).
+ */
+static bool
+has_no_links(int error)
+{
+    return error == EPERM || error == EXDEV || error == EMLINK || error == ENOENT ||
+           error == EACCES || error == EOPNOTSUPP || error == ENOSYS;
+}
+
 /* File systems without hard links can still refuse to replace; all others have link(2). */
 static int
 rename_as(AtomicFile *file, const char *path)
@@ -94,8 +118,11 @@ atomic_publish(AtomicFile *file)
         return drop_temp(file);
     if (errno == EEXIST)
         return ATOMIC_EXISTS;
-    bool no_links = errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK;
-    if (no_links && file->temp) {
+    if (has_no_links(errno) && !file->temp) {
+        TRY(make_named(file));
+        return atomic_publish(file);
+    }
+    if (has_no_links(errno)) {
         if (rename_as(file, path) == 0)
             return 0;
         if (errno == EEXIST)
@@ -135,16 +162,20 @@ atomic_close(AtomicFile *file)
     *file = ATOMIC_NONE;
 }
 
-/* ".NAME.PID.tmp", and nothing else */
+/* ".NAME.PID.tmp", and nothing else, of a process that is no more. A temporary file of another
+ * archiver must not be taken away under its hands, nor one of another thread of ours. */
 static bool
-is_our_temp(const char *name)
+is_stale_temp(const char *name)
 {
     if (name[0] != '.' || !str_ends(name, ".tmp"))
         return false;
     size_t end = strlen(name) - strlen(".tmp"), at = end;
     while (at > 1 && name[at - 1] >= '0' && name[at - 1] <= '9')
         at--;
-    return at < end && at > 2 && name[at - 1] == '.';
+    if (at == end || at <= 2 || name[at - 1] != '.')
+        return false;
+    long pid = strtol(name + at, NULL, 10);
+    return pid <= 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
 }
 
 int
@@ -154,7 +185,7 @@ dir_sweep(const char *path)
     if (!dir)
         return fail_errno("open directory '%s'", path);
     for (struct dirent *entry; (entry = readdir(dir));)
-        if (is_our_temp(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
+        if (is_stale_temp(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
             errno != ENOENT)
             return fail_errno("remove stale '%s/%s'", path, entry->d_name);
     return 0;

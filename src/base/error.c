@@ -2,6 +2,9 @@
  * The thread's error record. Knows nothing of logging: whoever ends a failure's way up decides how
  * it is told. Nothing here allocates. */
 #include "base/error.h"
+#undef fail /* what error.h tells the analyzer */
+#undef fail_errno
+#undef hint
 
 #include <errno.h>
 #include <stdarg.h>

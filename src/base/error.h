@@ -51,6 +51,18 @@ const Error *error_last(void);
  * past a clean-up that may itself fail. */
 void error_restore(const Error *error);
 
+#ifdef __clang_analyzer__
+/* The analyzer sees one file at a time and would follow paths on which a failure counts as done. */
+#define fail(...) ((void)fail(__VA_ARGS__), -1)
+#define fail_errno(...) ((void)fail_errno(__VA_ARGS__), -1)
+#define hint(result, ...)                                                                          \
+    ({                                                                                             \
+        int hint_result_ = (result);                                                               \
+        (void)hint(hint_result_, __VA_ARGS__);                                                     \
+        hint_result_;                                                                              \
+    })
+#endif
+
 #define TRY(expression)                                                                            \
     do {                                                                                           \
         int try_result_ = (expression);                                                            \

@@ -140,31 +140,54 @@ file_copy_attributes(int from_fd, const struct stat *like, int to_fd, const char
     return 0;
 }
 
+bool
+file_unchanged(const struct stat *before, const struct stat *now)
+{
+    return now->st_dev == before->st_dev && now->st_ino == before->st_ino &&
+           now->st_size == before->st_size && now->st_mtim.tv_sec == before->st_mtim.tv_sec &&
+           now->st_mtim.tv_nsec == before->st_mtim.tv_nsec;
+}
+
+int
+file_copy(int from_fd, int to_fd, const char *name)
+{
+    AUTO(free) char *buffer = mem_alloc(KIB(256));
+    struct stat before, now;
+    int64_t total = 0;
+    size_t got = 0;
+    if (fstat(from_fd, &before) < 0 || lseek(from_fd, 0, SEEK_SET) < 0)
+        return fail_errno("copy '%s'", name);
+    do {
+        TRY(file_read(from_fd, buffer, KIB(256), name, &got));
+        TRY(file_write(to_fd, buffer, got, name));
+        total += (int64_t)got;
+    } while (got > 0);
+    TRY(file_copy_attributes(from_fd, &before, to_fd, name));
+    TRY(file_sync(to_fd, name));
+    if (fstat(from_fd, &now) < 0)
+        return fail_errno("stat '%s'", name);
+    if (total != before.st_size || !file_unchanged(&before, &now))
+        return fail(ERR_IO, "'%s' was changed while it was copied", name);
+    return 0;
+}
+
 static int
 copy_into(const char *from, const char *to_dir, const char *to_name)
 {
     struct stat st;
     if (lstat(from, &st) < 0)
         return fail_errno("stat '%s'", from);
-    /* Opening a pipe would wait for somebody at its other end. */
     if (!S_ISREG(st.st_mode))
-        return hint(fail(ERR_DATA, "'%s' is no regular file, which cannot be moved to another file system",
-                         from),
-                    "remove it");
+        return hint(fail(ERR_DATA, "'%s' is not a regular file", from),
+                    "only files can be moved to another file system: remove it");
+    /* O_NONBLOCK: should it be a pipe by now, opening it would wait for somebody at its other end.
+     */
     AUTO(close) int fd = open(from, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0)
+    if (fd < 0)
         return fail_errno("open '%s'", from);
     AUTO(atomic) AtomicFile copy = ATOMIC_NONE;
     TRY(atomic_open(to_dir, to_name, 0600, &copy));
-
-    AUTO(free) char *buffer = mem_alloc(KIB(256));
-    size_t got = 0;
-    do {
-        TRY(file_read(fd, buffer, KIB(256), from, &got));
-        TRY(file_write(copy.fd, buffer, got, to_name));
-    } while (got > 0);
-    TRY(file_copy_attributes(fd, &st, copy.fd, to_name));
-    TRY(file_sync(copy.fd, to_name));
+    TRY(file_copy(fd, copy.fd, from));
     return atomic_publish(&copy);
 }
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <stdbool.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -33,12 +34,20 @@ int dir_make(const char *path);
 
 /* Moves a file, also between file systems, without ever replacing anything: FILE_EXISTS when
  * to_dir/to_name is taken, FILE_GONE when there is no `from` any more. Durable when it returns 0:
- * the copy and its directory are synced before the source is removed. */
+ * the copy and its directory are synced before the source is removed. What is no regular file can
+ * only be moved within its file system. */
 enum { FILE_EXISTS = 1, FILE_GONE = 2 };
 int file_move(const char *from, const char *to_dir, const char *to_name);
 
+/* Copies the whole of an open file to another, contents and attributes, and syncs it. Fails when
+ * the source changes meanwhile. */
+int file_copy(int from_fd, int to_fd, const char *name);
+
 /* Mode, access and modification time, and user attributes of `like` onto the open file. */
 int file_copy_attributes(int from_fd, const struct stat *like, int to_fd, const char *name);
+
+/* The same file, with the same size and modification time? */
+bool file_unchanged(const struct stat *before, const struct stat *now);
 
 /* Modification time as in xlog.db: sec + 1e-9 * nsec. */
 static inline double
@@ -63,6 +72,8 @@ typedef struct AtomicFile {
 int atomic_open(const char *dir, const char *name, mode_t mode, AtomicFile *ret_file);
 
 /* Gives the file its final name without replacing anything: ATOMIC_EXISTS when the name is taken.
+ * Where a nameless file can get no name, or the file system has no links, a copy under a temporary
+ * name is published in its place: then file->fd is that copy's. A copy is synced.
  * Neither the file nor the directory is synced: whoever publishes many does that once for all. */
 enum { ATOMIC_EXISTS = 1 };
 int atomic_publish(AtomicFile *file);
@@ -80,8 +91,8 @@ auto_atomic(AtomicFile *file)
     atomic_close(file);
 }
 
-/* Removes the named temporary files (".*.PID.tmp") that a crash left in the directory. Only for
- * whoever holds the lock under which such files are made there. */
+/* Removes the named temporary files (".*.PID.tmp") that a crash left in the directory: those of
+ * processes that are alive, our own threads among them, stay. */
 int dir_sweep(const char *path);
 
 #endif

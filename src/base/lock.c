@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,9 +31,14 @@ write_holder(int fd, const char *path)
     char text[24];
     int length = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     /* Written before truncated, as Barman does: a reader never finds the file empty. */
-    if (pwrite(fd, text, (size_t)length, 0) != length || ftruncate(fd, length) < 0)
-        return fail_errno("write our pid into lock file '%s'", path);
-    return 0;
+    errno = ENOSPC; /* what a write that is cut short means */
+    if (pwrite(fd, text, (size_t)length, 0) == length && ftruncate(fd, length) == 0)
+        return 0;
+    /* The lock counts, the pid is for people: a full disk must not keep us from making room on it.
+     */
+    if (errno == ENOSPC || errno == EDQUOT)
+        return 0;
+    return fail_errno("write our pid into lock file '%s'", path);
 }
 
 /* Does the path still lead to the file that we have locked? */
@@ -71,6 +77,7 @@ lock_take(const char *path, LockKind kind, int wait_ms, Lock *ret_lock, pid_t *r
         }
         if (errno != EWOULDBLOCK && errno != EINTR)
             return fail_errno("lock '%s'", path);
+        TRY(stop_check());
         if (clock_ms() >= deadline) {
             *ret_holder = read_holder(fd);
             return LOCK_BUSY;

@@ -22,8 +22,8 @@ typedef enum LockKind {
     LOCK_SHARED, /* for readers, who need not be allowed to write the file; leaves the pid alone */
 } LockKind;
 
-/* Takes the lock, waiting up to wait_ms milliseconds. LOCK_BUSY when somebody else kept it; then
- * *ret_holder is the pid read from the file, or 0. */
+/* Takes the lock, waiting up to wait_ms milliseconds or until we are told to stop. LOCK_BUSY when
+ * somebody else kept it; then *ret_holder is the pid read from the file, or 0. */
 enum { LOCK_BUSY = 1 };
 int lock_take(const char *path, LockKind kind, int wait_ms, Lock *ret_lock, pid_t *ret_holder);
 

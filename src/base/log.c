@@ -28,6 +28,10 @@ int
 log_open(const char *path, int level)
 {
     sink.level = level;
+    if (sink.fd >= 0)
+        close(sink.fd);
+    sink.fd = -1;
+    free(take(sink.path));
     if (!path)
         return 0;
     AUTO(free) char *copy = mem_dup(path);

@@ -62,7 +62,7 @@ str_text(const Str *str)
     return str->data ? str->data : "";
 }
 
-static void
+void
 strlist_own(StrList *list, char *text)
 {
     if (list->count == list->room) {

@@ -35,6 +35,7 @@ typedef struct StrList {
 } StrList;
 
 void strlist_add(StrList *list, const char *text); /* copies */
+void strlist_own(StrList *list, char *text);       /* takes over */
 void strlist_addf(StrList *list, const char *format, ...) PRINTF_LIKE(2, 3);
 void strlist_done(StrList *list);
 

@@ -39,6 +39,6 @@ user_become(const char *name, bool must_be)
     if (initgroups(entry.pw_name, entry.pw_gid) < 0 || setgid(entry.pw_gid) < 0 ||
         setuid(entry.pw_uid) < 0)
         return fail_errno("become user '%s'", name);
-    setenv("HOME", entry.pw_dir, 1);
+    setenv("HOME", entry.pw_dir, 1); /* NOLINT(concurrency-mt-unsafe): before any thread */
     return 0;
 }

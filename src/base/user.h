@@ -7,9 +7,9 @@
 
 #include <stdbool.h>
 
-/* Root becomes the named account (groups, ids, HOME), as Barman does, so that files of the archive never
- * belong to root. Somebody else who is not that account gets ERR_CONFIG when must_be is set, and goes on
- * as he is when not. An account that does not exist: ERR_CONFIG when must_be is set. */
+/* Root becomes the named account (groups, ids, HOME), as Barman does, so that files of the archive
+ * never belong to root. Somebody else who is not that account gets ERR_CONFIG when must_be is set,
+ * and goes on as he is when not. An account that does not exist: ERR_CONFIG when must_be is set. */
 int user_become(const char *name, bool must_be);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden archive-wal SERVER: one run over incoming/ under the server's archive-wal lock, the same that
- * Barman takes. */
+ * walden archive-wal SERVER: one run over incoming/ under the server's archive-wal lock, the same
+ * that Barman takes. */
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/proc.h"
@@ -38,8 +38,9 @@ run(const Invocation *invocation)
         return EXIT_DONE;
 
     stop_on_signals();
-    AUTO(free) char *path = mem_printf("%s/.%s-archive-wal.lock",
-                                       invocation->config->barman_lock_directory, server->name);
+    AUTO(free)
+    char *path = mem_printf("%s/.%s-archive-wal.lock", invocation->config->barman_lock_directory,
+                            server->name);
     AUTO(lock) Lock lock = LOCK_NONE;
     pid_t holder = 0;
     int locked = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, &holder);
@@ -51,17 +52,24 @@ run(const Invocation *invocation)
         return EXIT_DONE;
     }
 
+    if (server->streaming_archiver)
+        report_warning(
+            invocation->report,
+            "server '%s' has streaming_archiver = on: this release does not archive what is "
+            "received by streaming",
+            server->name);
     ArchiveSummary summary = {0};
     ArchiveObserver observer = {invocation->report, tell_info, tell_problem};
     int result = locked;
-    if (result == 0)
+    if (result == 0 && server->archiver)
         result = archive_incoming(invocation->config, server, &observer, &summary);
     if (summary.archived + summary.duplicates + summary.waiting + summary.rejected + summary.failed)
-        log_info("server '%s': %zu files archived (%lld bytes, stored as %lld), %zu archived before, "
-                 "%zu waiting, %zu moved to errors, %zu failed",
-                 server->name, summary.archived, (long long)summary.bytes_in,
-                 (long long)summary.bytes_out, summary.duplicates, summary.waiting,
-                 summary.rejected, summary.failed);
+        log_info(
+            "server '%s': %zu files archived (%lld bytes, stored as %lld), %zu archived before, "
+            "%zu waiting, %zu moved to errors, %zu failed",
+            server->name, summary.archived, (long long)summary.bytes_in,
+            (long long)summary.bytes_out, summary.duplicates, summary.waiting, summary.rejected,
+            summary.failed);
     if (result == 0)
         return exit_code(&summary);
     wrap(result, "archive-wal of server '%s'", server->name);
@@ -78,7 +86,7 @@ const Command command_archive_wal = {
     .help = "Archives the WAL files that wait in the server's incoming directory: checks\n"
             "them, compresses them as configured, stores them durably, records them in\n"
             "xlog.db and only then removes them. What is not WAL, or differs from what is\n"
-            "archived under the same name, goes to the errors directory, and the exit code\n"
-            "is 1.",
+            "archived under the same name, goes to the errors directory, and the exit\n"
+            "code is 1.",
     .run = run,
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What a command is: one const struct in a file of its own, and one line in the table of commands.c. */
+ * What a command is: one const struct in a file of its own, and one line in the table of
+ * commands.c. */
 #ifndef WALDEN_COMMAND_COMMAND_H
 #define WALDEN_COMMAND_COMMAND_H
 
@@ -23,8 +24,8 @@ enum { OPTIONS_MAX = 16 };
 typedef struct Invocation {
     const Config *config;
     Report *report;
-    const char *options[OPTIONS_MAX]; /* argument of option i of the command, "" when it takes none, NULL
-                                         when it was not given */
+    const char *options[OPTIONS_MAX]; /* argument of option i of the command, "" when it takes none,
+                                         NULL when it was not given */
     char *const *arguments;
     int argument_count;
 } Invocation;
@@ -38,9 +39,10 @@ typedef struct Command {
     const char *help;    /* paragraph for --help, lines under 80 columns */
     const CommandOption *options;
     int option_count;
-    int usage_exit; /* for a wrong command line; 0 means the usual code */
-    int (*failure_exit)(const Invocation *invocation); /* when the configuration cannot be used; NULL
-                                                          means EXIT_FAILED */
+    int (*exit_unusable)(int usual,
+                         char *const *arguments); /* exit code instead of the usual one, for
+                                                     a wrong command line or configuration;
+                                                     NULL: the usual one */
     int (*run)(const Invocation *invocation);
 } Command;
 
@@ -57,8 +59,8 @@ const Command *command_find(const char *name);
  * disabled (exit 1). */
 const ServerConfig *command_server(const Invocation *invocation, const char *name);
 
-/* The servers named by the arguments, or all of them for "all", in name order. The list is freed with
- * free(); NULL when one of them is unknown, which was told. */
+/* The servers named by the arguments, or all of them for "all", in name order. The list is freed
+ * with free(); NULL when one of them is unknown, which was told. */
 const ServerConfig **command_servers(const Invocation *invocation, size_t *ret_count);
 
 /* True for an inactive server, which is told to be skipped. */

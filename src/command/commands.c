@@ -56,8 +56,7 @@ command_servers(const Invocation *invocation, size_t *ret_count)
     size_t count = all ? config->server_count : (size_t)invocation->argument_count;
     AUTO(free) const ServerConfig **servers = mem_alloc((count + 1) * sizeof(*servers));
     for (size_t i = 0; i < count; i++) {
-        servers[i] =
-            all ? &config->servers[i] : known_server(invocation, invocation->arguments[i]);
+        servers[i] = all ? &config->servers[i] : known_server(invocation, invocation->arguments[i]);
         if (!servers[i])
             return NULL;
     }

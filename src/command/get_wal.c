@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden get-wal SERVER WAL_NAME: what restore_command calls. Its exit code decides over a recovery:
- * PostgreSQL takes 1 to 125 for "there is no such file" and may end the recovery there, and gives up
- * with an error above that. So 1 is said only when the file is certainly not there. On a standby the
- * same uncertainty is answered with 1, because a standby asks again by itself. */
+ * walden get-wal SERVER WAL_NAME: what restore_command calls. Its exit code decides over a
+ * recovery: PostgreSQL takes 1 to 125 for "there is no such file" and may end the recovery there,
+ * and gives up with an error above that. So 1 is said only when the file is certainly not there. On
+ * a standby the same uncertainty is answered with 1, because a standby asks again by itself. */
 #include "base/log.h"
 #include "base/proc.h"
 #include "command/command.h"
@@ -16,20 +16,30 @@ enum { EXIT_MISSING = 1, EXIT_BAD_NAME = 3, EXIT_UNCERTAIN = 200 };
 enum Option { DIRECTORY, PARTIAL, GZIP, BZIP2, KEEP, PEEK, TEST, BARMAN_CODES };
 
 static const CommandOption options[] = {
-    [DIRECTORY] = {"output-directory", "o", "DIR",
-                   "write DIR/WAL_NAME, durably and whole or not\nat all, instead of standard output"},
+    [DIRECTORY] =
+        {"output-directory", "o", "DIR",
+         "write DIR/WAL_NAME, durably and whole or not\nat all, instead of standard output"},
     [PARTIAL] = {"partial", "P", NULL,
                  "take a partial segment, filled up with zeros,\nwhen there is no whole one"},
     [GZIP] = {"gzip", "zx", NULL, "compress what is sent with gzip"},
     [BZIP2] = {"bzip2", "j", NULL, "compress what is sent with bzip2"},
     [KEEP] = {"keep-compression", "", NULL, "send the file as it is stored"},
-    [PEEK] = {"peek", "p", "N",
-              "do not send anything, list up to N names of\nWAL files that are there, from WAL_NAME on"},
+    [PEEK] =
+        {"peek", "p", "N",
+         "do not send anything, list up to N names of\nWAL files that are there, from WAL_NAME on"},
     [TEST] = {"test", "t", NULL, "only check that WAL could be asked for"},
-    [BARMAN_CODES] = {"barman-exit-codes", "", NULL,
-                      "answer 1, as Barman does, also when it could\nnot be found out whether the file "
-                      "is there"},
+    [BARMAN_CODES] =
+        {"barman-exit-codes", "", NULL,
+         "answer 1, as Barman does, also when it could\nnot be found out whether the file "
+         "is there"},
 };
+
+/* PostgreSQL calls restore_command in the data directory. */
+static bool
+is_standby(void)
+{
+    return access("standby.signal", F_OK) == 0;
+}
 
 /* Not certain: what the caller is to be told depends on who it is. */
 static int
@@ -37,12 +47,21 @@ uncertain(const Invocation *invocation)
 {
     if (invocation->options[BARMAN_CODES])
         return EXIT_FAILED;
-    if (access("standby.signal", F_OK) == 0) {
-        report_warning(invocation->report,
-                       "this is a standby, which will ask again: answering that the file is missing");
-        return EXIT_MISSING;
-    }
-    return EXIT_UNCERTAIN;
+    if (!is_standby())
+        return EXIT_UNCERTAIN;
+    report_warning(invocation->report,
+                   "this is a standby, which will ask again: answering that the file is missing");
+    return EXIT_MISSING;
+}
+
+/* The same when not even the command line or the configuration could be read. */
+static int
+exit_unusable(int usual, char *const *arguments)
+{
+    for (; *arguments; arguments++)
+        if (strcmp(*arguments, "--barman-exit-codes") == 0)
+            return usual;
+    return is_standby() ? EXIT_MISSING : EXIT_UNCERTAIN;
 }
 
 static void
@@ -58,7 +77,7 @@ peek(const Invocation *invocation, const Retrieval *what)
     if (!int_parse(invocation->options[PEEK], 1, INT32_MAX, &limit)) {
         report_error(invocation->report, "--peek needs a number of at least 1, not '%s'",
                      invocation->options[PEEK]);
-        return EXIT_USAGE;
+        return uncertain(invocation);
     }
     if (retrieve_peek(what, (size_t)limit, print_name, invocation->report) == 0)
         return EXIT_DONE;
@@ -79,17 +98,18 @@ send_file(const Invocation *invocation, const Retrieval *what)
 {
     AUTO(free) char *from = client();
     const char *server = what->server->name;
-    if (what->directory)
-        report_info(invocation->report,
-                    "Sending WAL '%s' for server '%s' into '%s/%s' file%s", what->name, server,
-                    what->directory, what->name, from);
+    if (!what->directory)
+        report_leave_stdout(invocation->report);
+    else
+        report_info(invocation->report, "Sending WAL '%s' for server '%s' into '%s/%s' file%s",
+                    what->name, server, what->directory, what->name, from);
     log_debug("sending WAL '%s' for server '%s'%s", what->name, server, from);
     int result = retrieve(what);
     if (result == 0)
         return EXIT_DONE;
     if (result == RETRIEVE_MISSING) {
-        report_error(invocation->report, "WAL file '%s' not found in server '%s'%s", what->name, server,
-                     from);
+        report_error(invocation->report, "WAL file '%s' not found in server '%s'%s", what->name,
+                     server, from);
         return EXIT_MISSING;
     }
     wrap(result, "get-wal '%s' of server '%s'%s", what->name, server, from);
@@ -105,7 +125,8 @@ run(const Invocation *invocation)
     if (!server)
         return uncertain(invocation);
     if (given[TEST]) {
-        report_info(invocation->report, "Ready to retrieve WAL files from the server %s", server->name);
+        report_info(invocation->report, "Ready to retrieve WAL files from the server %s",
+                    server->name);
         return EXIT_DONE;
     }
     Retrieval what = {.config = invocation->config,
@@ -113,7 +134,9 @@ run(const Invocation *invocation)
                       .name = invocation->arguments[1],
                       .partial = given[PARTIAL] != NULL,
                       .keep_compression = given[KEEP] != NULL,
-                      .compress = given[BZIP2] ? "bzip2" : given[GZIP] ? "gzip" : NULL,
+                      .compress = given[BZIP2]  ? "bzip2"
+                                  : given[GZIP] ? "gzip"
+                                                : NULL,
                       .directory = given[DIRECTORY],
                       .fd = STDOUT_FILENO,
                       .deadline_ms = server->restore_deadline * 1000};
@@ -143,7 +166,6 @@ const Command command_get_wal = {
             "directory of a standby it is 1, since a standby asks again).",
     .options = options,
     .option_count = COUNT_OF(options),
-    .usage_exit = EXIT_UNCERTAIN,
-    .failure_exit = uncertain,
+    .exit_unusable = exit_unusable,
     .run = run,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * getopt_long behind a table. Both tables of a command line, of the program and of the command, are read
- * here, so help and parser cannot differ. */
+ * getopt_long behind a table. Both tables of a command line, of the program and of the command, are
+ * read here, so help and parser cannot differ. */
 #include "command/options.h"
 
 #include <getopt.h>
@@ -18,16 +18,18 @@ find_letter(const CommandOption *options, int count, int letter)
 }
 
 static int
-usage_error(char **argv, int answer, int index)
+usage_error(char **argv, int answer)
 {
-    /* optopt is 0 or the index of a long option, and the letter of a short one. */
-    if (optopt > 0 && optopt < LONG_BASE)
-        return fail(ERR_USAGE, answer == ':' ? "option '-%c' needs an argument"
-                                             : "there is no option '-%c'",
+    /* optopt is the letter of a short option (below 0 when it is not ASCII), and 0 or the number of
+     * a long one, which stands before optind. */
+    if (optopt != 0 && optopt < LONG_BASE)
+        return fail(ERR_USAGE,
+                    answer == ':' ? "option '-%c' needs an argument" : "there is no option '-%c'",
                     optopt);
-    return fail(ERR_USAGE, answer == ':' ? "option '%s' needs an argument"
-                                         : "option '%s' is unknown, ambiguous or takes no argument",
-                argv[index]);
+    return fail(ERR_USAGE,
+                answer == ':' ? "option '%s' needs an argument"
+                              : "option '%s' is unknown, ambiguous or takes no argument",
+                argv[optind - 1]);
 }
 
 int
@@ -48,12 +50,12 @@ options_parse(int argc, char **argv, const CommandOption *options, int count, bo
     }
     optind = 0; /* glibc: start afresh */
     for (;;) {
-        int index = optind ? optind : 1;
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): before any thread */
         int answer = getopt_long(argc, argv, str_text(&letters), table, NULL);
         if (answer == -1)
             break;
         if (answer == '?' || answer == ':')
-            return usage_error(argv, answer, index);
+            return usage_error(argv, answer);
         int option = answer >= LONG_BASE ? answer - LONG_BASE : find_letter(options, count, answer);
         assert(option >= 0);
         ret_values[option] = optarg ? optarg : "";

@@ -14,8 +14,9 @@ rebuild_server(const Invocation *invocation, const ServerConfig *server)
     RebuildSummary summary = {0};
     AUTO(lock) Lock lock = LOCK_NONE;
     pid_t holder = 0;
-    AUTO(free) char *path = mem_printf("%s/.%s-archive-wal.lock",
-                                       invocation->config->barman_lock_directory, server->name);
+    AUTO(free)
+    char *path = mem_printf("%s/.%s-archive-wal.lock", invocation->config->barman_lock_directory,
+                            server->name);
     int locked = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, &holder);
     if (locked == LOCK_BUSY)
         return fail(ERR_BUSY, "an archiver (process %d) has been at work for %d s", (int)holder,
@@ -23,9 +24,10 @@ rebuild_server(const Invocation *invocation, const ServerConfig *server)
     TRY(locked);
     report_info(invocation->report, "Rebuilding xlogdb for server %s", server->name);
     TRY(rebuild_catalog(invocation->config, server, &summary));
-    report_info(invocation->report,
-                "Done rebuilding xlogdb for server %s (history: %zu, backup_labels: %zu, wal_file: %zu)",
-                server->name, summary.history, summary.labels, summary.segments);
+    report_info(
+        invocation->report,
+        "Done rebuilding xlogdb for server %s (history: %zu, backup_labels: %zu, wal_file: %zu)",
+        server->name, summary.history, summary.labels, summary.segments);
     log_info("xlogdb of server '%s' rebuilt: %zu rows added, %zu dropped, %zu damaged lines, %zu "
              "strangers in the archive",
              server->name, summary.added, summary.dropped, summary.damaged, summary.strangers);

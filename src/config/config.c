@@ -45,7 +45,7 @@ load_files(Resolver *resolver)
 {
     Settings *settings = resolver->settings;
     Config *config = resolver->config;
-    const char *file = NULL;
+    const SettingsFile *file = NULL;
     TRY(settings_read(settings, config->path));
     if (!settings_find(settings, SECTION_GLOBAL, "", &file))
         return fail(ERR_CONFIG, "%s: there is no section [" SECTION_GLOBAL "]", config->path);
@@ -79,7 +79,8 @@ static void
 apply_model(Resolver *resolver, ServerConfig *server)
 {
     Arena *arena = resolver->config->arena;
-    const char *model = NULL, *file = NULL;
+    const char *model = NULL;
+    const SettingsFile *file = NULL;
     if (read_active_model(server, arena, &model) < 0) {
         disable(server, arena_printf(arena, "active model: %s", error_last()->text));
         return;
@@ -101,15 +102,16 @@ apply_model(Resolver *resolver, ServerConfig *server)
 /* WAL must have a way in: as Barman, we do not let a server be without any archiver. A passive node
  * (primary_ssh_command) has none. */
 static void
-force_archiver(Resolver *resolver, ServerConfig *server, const IniLine *header, const char *file)
+force_archiver(Resolver *resolver, ServerConfig *server, const IniLine *header,
+               const SettingsFile *file)
 {
     if (server->archiver || server->streaming_archiver ||
         resolve_text(resolver, server->name, "primary_ssh_command", true))
         return;
     server->archiver = true;
     strlist_addf(&resolver->config->warnings,
-                 "%s:%d: server '%s' has no archiver: taking 'archiver = on'", file, header->number,
-                 server->name);
+                 "%s:%d: server '%s' has no archiver: taking 'archiver = on'", file->ini.name,
+                 header->number, server->name);
 }
 
 static void
@@ -132,15 +134,15 @@ static int
 add_server(Resolver *resolver, const char *name)
 {
     Config *config = resolver->config;
-    const char *file = NULL;
+    const SettingsFile *file = NULL;
     const IniLine *header = settings_find(resolver->settings, name, "", &file);
     if (strcmp(name, "all") == 0)
-        return fail(ERR_CONFIG, "%s:%d: 'all' is reserved, it cannot be the name of a server", file,
-                    header->number);
+        return fail(ERR_CONFIG, "%s:%d: 'all' is reserved, it cannot be the name of a server",
+                    file->ini.name, header->number);
     if (resolve_is_model(resolver, name)) {
         if (!resolve_text(resolver, name, "cluster", false))
             strlist_addf(&config->warnings, "%s:%d: model '%s' has no cluster, it cannot be used",
-                         file, header->number, name);
+                         file->ini.name, header->number, name);
         return 0;
     }
     ServerConfig *server = &config->servers[config->server_count++];

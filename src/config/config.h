@@ -52,8 +52,8 @@ typedef struct Config {
     Arena *arena;     /* owns everything here */
 } Config;
 
-/* Reads the configuration: the file `path` if not NULL, else the first that exists of
- * $BARMAN_CONFIG_FILE, /etc/walden.conf, ~/.walden.conf, ~/.barman.conf, /etc/barman.conf,
+/* Reads the configuration: the file `path` if not NULL, else that named by $BARMAN_CONFIG_FILE,
+ * else the first that exists of /etc/walden.conf, ~/.walden.conf, ~/.barman.conf, /etc/barman.conf,
  * /etc/barman/barman.conf; then the files it includes. ERR_CONFIG with file and line. Faults of one
  * server only disable that server. */
 int config_load(const char *path, Config **ret_config);

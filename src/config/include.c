@@ -73,11 +73,12 @@ include_directory(Settings *settings, Config *config)
     if (!known && errno != ENOENT && errno != ENOTDIR)
         return fail(ERR_CONFIG, "open directory '%s': %m", path);
     if (!known || !S_ISDIR(st.st_mode)) {
-        const char *file = NULL;
+        const SettingsFile *in = NULL;
         const IniLine *line =
-            settings_find(settings, SECTION_GLOBAL, "configuration_files_directory", &file);
+            settings_find(settings, SECTION_GLOBAL, "configuration_files_directory", &in);
+        assert(line); /* it has no default */
         strlist_addf(&config->warnings, "%s:%d: '%s' is not a directory, no files are included",
-                     file, line ? line->number : 0, path);
+                     in->ini.name, line->number, path);
         return 0;
     }
 

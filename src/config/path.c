@@ -47,5 +47,7 @@ path_real(Arena *arena, const char *path)
         return slash && slash > parent ? arena_dup_part(arena, parent, (size_t)(slash - parent))
                                        : "/";
     }
-    return arena_printf(arena, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, last);
+    const char *whole = arena_printf(arena, "%s/%s", strcmp(parent, "/") == 0 ? "" : parent, last);
+    real = realpath(whole, NULL); /* it is there after all, behind a ".." */
+    return real ? arena_dup(arena, real) : whole;
 }

@@ -10,10 +10,12 @@
 /* Deeper nesting, more keys, or a longer value, is a mistake (%(a)s that means itself). */
 enum { DEPTH_MAX = 10, KEYS_MAX = 1000, VALUE_MAX = 64 << 10 };
 
-/* Where a %(key)s looks. section NULL: only at what is resolved already. */
+/* Where a %(key)s looks: at the section in the file where the value stands, as Barman, then at all
+ * that is known. section NULL: only at what is resolved already. */
 typedef struct Scope {
     const Resolver *resolver;
     const char *section;
+    const SettingsFile *file;
     ServerConfig *server;
     int depth;
     int *keys; /* replaced for one value, at all depths */
@@ -47,17 +49,18 @@ static bool
 expand_key(const Scope *scope, const char *key, Str *out)
 {
     const Settings *settings = scope->resolver->settings;
-    const char *file = NULL;
     Scope inner = *scope;
     if (++inner.depth > DEPTH_MAX || ++*inner.keys > KEYS_MAX)
         return false;
-    const IniLine *line =
-        scope->section ? settings_find(settings, scope->section, key, &file) : NULL;
+    const IniLine *line = scope->file ? settings_find_in(scope->file, scope->section, key) : NULL;
+    if (!line && scope->section)
+        line = settings_find(settings, scope->section, key, &inner.file);
     if (line)
         return expand(&inner, line->value, out);
 
     const char *known = resolved_text(scope, key);
-    line = scope->section && !known ? settings_find(settings, SECTION_GLOBAL, key, &file) : NULL;
+    if (scope->section && !known)
+        line = settings_find(settings, SECTION_GLOBAL, key, &inner.file);
     if (line) {
         AUTO(str) Str text = {0};
         inner.section = SECTION_GLOBAL;
@@ -101,29 +104,36 @@ expand(const Scope *scope, const char *text, Str *out)
     return out->length <= VALUE_MAX;
 }
 
+/* However many servers inherit it, a fault is told once. */
+static void
+warn_once(Config *config, const SettingsFile *file, IniLine *line, const char *text)
+{
+    if (!line->warned)
+        strlist_addf(&config->warnings, "%s:%d: %s, ignored", file->ini.name, line->number, text);
+    line->warned = true;
+}
+
 /* The text of an option in a section. Answers the line, or NULL when the section does not have it;
  * *ret_text is NULL when the option is explicitly unset there. */
 static IniLine *
-find_text(const Scope *scope, const char *key, const char **ret_text, const char **ret_file)
+find_text(Scope scope, const char *key, const char **ret_text, const SettingsFile **ret_file)
 {
-    Arena *arena = scope->resolver->config->arena;
-    IniLine *line = settings_find(scope->resolver->settings, scope->section, key, ret_file);
+    Config *config = scope.resolver->config;
+    IniLine *line = settings_find(scope.resolver->settings, scope.section, key, &scope.file);
     if (!line)
         return NULL;
     AUTO(str) Str text = {0};
-    if (!expand_value(*scope, line->value, &text)) {
-        if (!line->warned)
-            strlist_addf(&scope->resolver->config->warnings,
-                         "%s:%d: the value of '%s' is too long, ignored", *ret_file, line->number,
-                         key);
-        line->warned = true;
+    if (!expand_value(scope, line->value, &text)) {
+        warn_once(config, scope.file, line,
+                  arena_printf(config->arena, "the value of '%s' is too long", key));
         return NULL;
     }
     const char *value = NULL;
     if (strcasecmp(str_text(&text), "none") != 0)
-        value = ini_unquote(arena, str_text(&text));
+        value = ini_unquote(config->arena, str_text(&text));
     bool unset = !value || !*value || strcmp(value, "None") == 0;
     *ret_text = unset ? NULL : value;
+    *ret_file = scope.file;
     return line;
 }
 
@@ -131,25 +141,23 @@ find_text(const Scope *scope, const char *key, const char **ret_text, const char
 static bool
 read_level(const Scope *scope, const OptionInfo *option, void *field)
 {
-    Config *config = scope->resolver->config;
+    Arena *arena = scope->resolver->config->arena;
     const ValueKind *kind = option_slot(option)->kind;
-    const char *text = NULL, *file = NULL;
-    IniLine *line = find_text(scope, option->name, &text, &file);
+    const SettingsFile *file = NULL;
+    const char *text = NULL;
+    IniLine *line = find_text(*scope, option->name, &text, &file);
     if (!line)
         return false;
     /* Unsetting ends the search, unless there must be a value. */
     if (!text && !option->standard)
         return true;
-    if (text && kind->read(text, option->placeholder, config->arena, field))
+    if (text && kind->read(text, option->placeholder, arena, field))
         return true;
-    if (!line->warned && text)
-        strlist_addf(&config->warnings, "%s:%d: '%s' is no value for '%s', ignored: expected %s",
-                     file, line->number, text, option->name,
-                     kind->expected ? kind->expected : option->placeholder);
-    else if (!line->warned)
-        strlist_addf(&config->warnings, "%s:%d: '%s' cannot be without a value, ignored", file,
-                     line->number, option->name);
-    line->warned = true;
+    const char *fault =
+        text ? arena_printf(arena, "'%s' is no value for '%s' (expected %s)", text, option->name,
+                            kind->expected ? kind->expected : option->placeholder)
+             : arena_printf(arena, "'%s' cannot be without a value", option->name);
+    warn_once(scope->resolver->config, file, line, fault);
     return false;
 }
 
@@ -227,9 +235,10 @@ resolve_text(Resolver *resolver, const char *section, const char *key, bool inhe
 {
     Scope own = {.resolver = resolver, .section = section};
     Scope global = {.resolver = resolver, .section = SECTION_GLOBAL};
-    const char *text = NULL, *file = NULL;
-    if (!find_text(&own, key, &text, &file) && inherit)
-        find_text(&global, key, &text, &file);
+    const SettingsFile *file = NULL;
+    const char *text = NULL;
+    if (!find_text(own, key, &text, &file) && inherit)
+        find_text(global, key, &text, &file);
     return text;
 }
 

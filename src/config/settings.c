@@ -60,9 +60,13 @@ settings_read(Settings *settings, const char *path)
 {
     AUTO(str) Str text = {0};
     if (read_text(path, &text) < 0) {
-        bool denied = error_last()->os_error == EACCES;
+        int os_error = error_last()->os_error;
         int result = fail(ERR_CONFIG, "%s", error_last()->text);
-        return denied ? hint(result, "the account that runs this must be able to read it") : result;
+        if (os_error == EACCES)
+            hint(result, "the account that runs this must be able to read it");
+        if (os_error == ENOENT)
+            hint(result, "the name comes from -c, BARMAN_CONFIG_FILE or an included directory");
+        return result;
     }
     IniFile ini;
     TRY(ini_parse(path, str_text(&text), text.length, settings->arena, &ini));
@@ -72,7 +76,7 @@ settings_read(Settings *settings, const char *path)
 }
 
 static IniLine *
-find_in_file(const SettingsFile *file, const char *section, const char *key)
+find_line(const SettingsFile *file, const char *section, const char *key)
 {
     const IniLine wanted = {.section = section, .key = key};
     size_t low = 0, high = file->count;
@@ -91,15 +95,22 @@ find_in_file(const SettingsFile *file, const char *section, const char *key)
 }
 
 IniLine *
-settings_find(const Settings *settings, const char *section, const char *key, const char **ret_file)
+settings_find_in(const SettingsFile *file, const char *section, const char *key)
+{
+    IniLine *line = find_line(file, section, key);
+    if (!line && *key && find_line(file, section, ""))
+        line = find_line(file, SECTION_DEFAULT, key);
+    return line;
+}
+
+IniLine *
+settings_find(const Settings *settings, const char *section, const char *key,
+              const SettingsFile **ret_file)
 {
     for (size_t i = settings->count; i-- > 0;) {
-        const SettingsFile *file = &settings->files[i];
-        IniLine *line = find_in_file(file, section, key);
-        if (!line && *key && find_in_file(file, section, ""))
-            line = find_in_file(file, SECTION_DEFAULT, key);
+        IniLine *line = settings_find_in(&settings->files[i], section, key);
         if (line) {
-            *ret_file = file->ini.name;
+            *ret_file = &settings->files[i];
             return line;
         }
     }
@@ -138,11 +149,15 @@ int
 settings_check_global(const Settings *settings, const SettingsFile *included)
 {
     const SettingsFile *main_file = &settings->files[0];
+    if (!find_line(included, SECTION_GLOBAL, ""))
+        return 0;
     for (size_t i = 0; i < included->count; i++) {
         const IniLine *line = included->index[i];
-        if (!*line->key || strcmp(line->section, SECTION_GLOBAL) != 0)
+        bool counts = strcmp(line->section, SECTION_GLOBAL) == 0 ||
+                      strcmp(line->section, SECTION_DEFAULT) == 0;
+        if (!*line->key || !counts)
             continue;
-        const IniLine *said = find_in_file(main_file, SECTION_GLOBAL, line->key);
+        const IniLine *said = settings_find_in(main_file, SECTION_GLOBAL, line->key);
         if (!said || strcmp(said->value, line->value) != 0)
             return hint(fail(ERR_CONFIG,
                              "%s:%d: section [" SECTION_GLOBAL "] cannot be changed in an included "

@@ -32,15 +32,18 @@ auto_settings(Settings *settings)
 /* Reads the file and adds it. ERR_CONFIG when it cannot be read, too. */
 int settings_read(Settings *settings, const char *path);
 
-/* The line that counts, or NULL; *ret_file is the name of its file. With key "" the header of the
+/* The line that counts, or NULL; *ret_file is where it stands. With key "" the header of the
  * section. */
 IniLine *settings_find(const Settings *settings, const char *section, const char *key,
-                       const char **ret_file);
+                       const SettingsFile **ret_file);
+
+/* The same in one file. */
+IniLine *settings_find_in(const SettingsFile *file, const char *section, const char *key);
 
 /* The names of all sections but [DEFAULT] and [barman], sorted; the array is the arena's. */
 const char **settings_sections(const Settings *settings, size_t *ret_count);
 
-/* An included file may repeat what [barman] says in the main file, and change nothing of it. */
+/* ERR_CONFIG if the included file changes [barman]; it may repeat what the main file says. */
 int settings_check_global(const Settings *settings, const SettingsFile *included);
 
 #endif

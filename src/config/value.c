@@ -59,23 +59,22 @@ write_count(const void *field, Arena *arena)
 static bool
 read_seconds(const char *text, const char *choices, Arena *arena, void *ret_field)
 {
-    enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
     static const struct {
         const char *name;
         int64_t seconds;
     } units[] = {{"", 1},
                  {"s", 1},
-                 {"min", MINUTE},
-                 {"h", HOUR},
-                 {"hour", HOUR},
-                 {"hours", HOUR},
-                 {"d", DAY},
-                 {"day", DAY},
-                 {"days", DAY},
-                 {"week", 7 * DAY},
-                 {"weeks", 7 * DAY},
-                 {"month", 31 * DAY},
-                 {"months", 31 * DAY}};
+                 {"min", 60},
+                 {"h", 3600},
+                 {"hour", 3600},
+                 {"hours", 3600},
+                 {"d", 86400},
+                 {"day", 86400},
+                 {"days", 86400},
+                 {"week", 604800},
+                 {"weeks", 604800},
+                 {"month", 2678400},
+                 {"months", 2678400}};
     (void)choices, (void)arena;
 
     size_t digits = strspn(text, "0123456789");

@@ -2,15 +2,16 @@
  * The way of a WAL file on one page. For each file that waits, in order:
  *
  *   (pre hooks)
- *   1. it is checked, and compressed into a file of the archive that has no name yet, synced (item.c)
+ *   1. it is checked, and compressed into a file of the archive that has no name yet, synced
+ * (item.c)
  *   2. it gets its name, never in the place of another file; the directory is synced  \
  *   3. its line is appended to the catalog, synced                                     > commit.c
  *   4. the source is removed, and its directory synced                                /
  *   (post hooks)
  *
- * Several threads do step 1 for files ahead; one does 2 to 4 for all that are ready in a row, so that
- * many files share the syncs, and a file is never recorded before an older one of its timeline. With
- * hooks the files go one by one, because scripts expect that. */
+ * Several threads do step 1 for files ahead; one does 2 to 4 for all that are ready in a row, so
+ * that many files share the syncs, and a file is never recorded before an older one of its
+ * timeline. With hooks the files go one by one, because scripts expect that. */
 #include "flow/archive.h"
 
 #include "base/log.h"
@@ -53,7 +54,8 @@ processors(void)
 static int
 worker_count(const Run *run)
 {
-    int64_t wanted = run->server->archiver_workers > 0 ? run->server->archiver_workers : processors();
+    int64_t wanted =
+        run->server->archiver_workers > 0 ? run->server->archiver_workers : processors();
     if (wanted > WORKERS_MAX)
         wanted = WORKERS_MAX;
     return (size_t)wanted < run->queue.count ? (int)wanted : (int)run->queue.count;
@@ -65,7 +67,7 @@ prepare(void *context, size_t index, int worker)
     Run *run = context;
     Item *item = &run->ring[index % GROUP_MAX];
     if (item_examine(&run->recipe, run->queue.files[index], item))
-        item_store(&run->recipe, &run->compressors[worker], false, item);
+        item_store(&run->recipe, &run->compressors[worker], item);
 }
 
 static int
@@ -109,11 +111,12 @@ hook_error(const Item *item, const char *aborted)
         return NULL;
     case ITEM_SAME:
     case ITEM_DIFFERENT:
-        return mem_printf("%s:WalFileInfo(compression=%s%s%s, encryption=None, name='%s', size=%lld, "
-                          "time=%s)",
-                          item->state == ITEM_SAME ? "MatchingDuplicateWalFile" : "DuplicateWalFile",
-                          quote, wal->compression ? wal->compression : "None", quote, wal->name,
-                          (long long)wal->size, time);
+        return mem_printf(
+            "%s:WalFileInfo(compression=%s%s%s, encryption=None, name='%s', size=%lld, "
+            "time=%s)",
+            item->state == ITEM_SAME ? "MatchingDuplicateWalFile" : "DuplicateWalFile", quote,
+            wal->compression ? wal->compression : "None", quote, wal->name, (long long)wal->size,
+            time);
     case ITEM_FAILED:
         return mem_dup(item->error.text);
     default:
@@ -133,8 +136,8 @@ run_post_hooks(const Run *run, const Item *item, const char *aborted)
                                             .error = error});
 }
 
-/* *ret_aborted: a hook asked us to end this run. The gate is passed before the first hook is called, so
- * that no hook ever sees a file that is still arriving. */
+/* *ret_aborted: a hook asked us to end this run. The gate is passed before the first hook is
+ * called, so that no hook ever sees a file that is still arriving. */
 static int
 archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
 {
@@ -147,7 +150,8 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
         return result;
     }
     int result = hooks_before_archive(
-        &(HookEvent){.config = run->config, .server = run->server, .wal = &item.wal, .path = source},
+        &(HookEvent){
+            .config = run->config, .server = run->server, .wal = &item.wal, .path = source},
         &aborted);
     if (result == 0) {
         bool good = true;
@@ -156,7 +160,7 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
             good = item_examine(&run->recipe, name, &item);
         }
         if (good)
-            item_store(&run->recipe, &run->compressors[0], false, &item);
+            item_store(&run->recipe, &run->compressors[0], &item);
         result = commit_group(&run->committer, &group, 1);
     } else if (result == HOOK_ABORTED) {
         log_error("%s", aborted);
@@ -196,7 +200,8 @@ reject_strangers(Run *run)
             run->committer.summary->failed++;
             continue;
         }
-        AUTO(free) char *heading = mem_printf(
+        AUTO(free)
+        char *heading = mem_printf(
             "Some unknown objects have been found while processing xlog segments for %s. Objects "
             "moved to errors directory:",
             run->server->name);
@@ -227,8 +232,12 @@ say_heading(const Run *run)
 static int
 archive_queue(Run *run)
 {
+    AUTO(store) Store *store = NULL;
     bool aborted = false;
     say_heading(run);
+    if (run->queue.count > 0)
+        TRY(store_open(run->server->wals_directory, &store));
+    run->recipe.store = store;
     if (hooks_configured(run->server))
         TRY(archive_one_by_one(run, &aborted));
     else if (run->queue.count > 0)
@@ -243,13 +252,15 @@ find_codec(const ServerConfig *server, Recipe *recipe)
         return 0;
     recipe->codec = codec_find(server->compression);
     if (!recipe->codec || !codec_level(recipe->codec, server->compression_level, &recipe->level))
-        return fail(ERR_CONFIG, "compression '%s' with compression_level '%s' of server '%s' is not "
-                                "known",
+        return fail(ERR_CONFIG,
+                    "compression '%s' with compression_level '%s' of server '%s' is not "
+                    "known",
                     server->compression, server->compression_level, server->name);
     if (strcmp(recipe->codec->name, "custom") == 0 &&
         (!server->custom_compression_filter || !server->custom_decompression_filter))
-        return fail(ERR_CONFIG, "compression = custom of server '%s' needs both "
-                                "custom_compression_filter and custom_decompression_filter",
+        return fail(ERR_CONFIG,
+                    "compression = custom of server '%s' needs both "
+                    "custom_compression_filter and custom_decompression_filter",
                     server->name);
     return 0;
 }
@@ -264,11 +275,10 @@ set_gate(const ServerConfig *server, Gate *gate)
 }
 
 int
-archive_incoming(const Config *config, const ServerConfig *server,
-                 const ArchiveObserver *observer, ArchiveSummary *ret_summary)
+archive_incoming(const Config *config, const ServerConfig *server, const ArchiveObserver *observer,
+                 ArchiveSummary *ret_summary)
 {
     AUTO(arena) Arena *arena = arena_new();
-    AUTO(store) Store *store = NULL;
     AUTO(free) Run *run = mem_alloc(sizeof(*run));
     *ret_summary = (ArchiveSummary){0};
     *run = (Run){.config = config, .server = server, .observer = observer};
@@ -277,11 +287,10 @@ archive_incoming(const Config *config, const ServerConfig *server,
     custom_codec_init(server, arena, &run->recipe.custom);
     TRY(find_codec(server, &run->recipe));
     set_gate(server, &run->recipe.gate);
-    TRY(store_open(server->wals_directory, &store));
-    run->recipe.store = store;
 
-    AUTO(xlogdb) XlogDb *db = xlogdb_new(&(XlogDbPlace){
-        server->name, server->xlogdb_directory, server->wals_directory, config->barman_lock_directory});
+    AUTO(xlogdb)
+    XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
+                                           server->wals_directory, config->barman_lock_directory});
     run->committer = (Committer){.server = server->name,
                                  .errors_directory = server->errors_directory,
                                  .recipe = &run->recipe,
@@ -289,14 +298,12 @@ archive_incoming(const Config *config, const ServerConfig *server,
                                  .observer = observer,
                                  .summary = ret_summary};
 
-    Found found = {0};
-    int result = incoming_scan(run->recipe.directory, arena, &found);
+    AUTO(strlist) StrList files = {0}, others = {0};
+    int result = incoming_scan(run->recipe.directory, &files, &others);
     if (result == 0) {
-        size_t limit = server->archiver_batch_size > 0 ? (size_t)server->archiver_batch_size : 0;
-        queue_build(found.names, found.count, limit, found_is_file, &run->queue);
+        queue_build(&files, &others, (size_t)server->archiver_batch_size, &run->queue);
         result = archive_queue(run);
     }
-    found_done(&found);
     for (size_t i = 0; i < WORKERS_MAX; i++)
         coder_free(run->compressors[i]);
     return result;

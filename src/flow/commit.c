@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The one place where files get their names in the archive, their lines in the catalog and lose their
- * sources, in this order and each step durable before the next begins. One thread only. A crash
- * between any two steps leaves a source that the next run finds to be archived already. */
+ * The one place where files get their names in the archive, their lines in the catalog and lose
+ * their sources, in this order and each step durable before the next begins. One thread only. A
+ * crash between any two steps leaves a source that the next run finds to be archived already. */
 #include "flow/commit.h"
 
 #include "base/file.h"
@@ -12,8 +12,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 
-static void
-say(const Committer *c, const char *format, ...) PRINTF_LIKE(2, 3);
+static void say(const Committer *c, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static void
 say(const Committer *c, const char *format, ...)
@@ -47,7 +46,8 @@ commit_is_blocked(const Committer *c, const Item *item)
     return c->blocked_count == COUNT_OF(c->blocked) && item->wal.kind != WAL_HISTORY;
 }
 
-/* What comes later on this timeline must not be recorded before this file: no gap may look archived. */
+/* What comes later on this timeline must not be recorded before this file: no gap may look
+ * archived. */
 static void
 block(Committer *c, const Item *item)
 {
@@ -60,17 +60,6 @@ static int
 publish(Committer *c, Item *item)
 {
     int result = store_put_publish(item->put);
-    if (result == STORE_CANNOT_LINK) {
-        Coder *compressor = NULL;
-        item_done(item);
-        if (!item_examine(c->recipe, item->wal.name, item))
-            return 0;
-        item_store(c->recipe, &compressor, true, item);
-        coder_free(compressor);
-        if (item->state != ITEM_READY)
-            return 0;
-        result = store_put_publish(item->put);
-    }
     if (result != STORE_EXISTS)
         return result;
     /* Another archiver was faster, since we looked. */
@@ -97,8 +86,8 @@ settle(Committer *c, Item *item)
         block(c, item);
 }
 
-/* The rows to be added: what was published now, and what the archive had but the catalog did not (a crash
- * between steps 2 and 3). */
+/* The rows to be added: what was published now, and what the archive had but the catalog did not (a
+ * crash between steps 2 and 3). */
 static int
 collect_rows(Committer *c, Item *const *items, size_t count, WalFile *rows, size_t *ret_count)
 {
@@ -115,8 +104,8 @@ collect_rows(Committer *c, Item *const *items, size_t count, WalFile *rows, size
             rows[filled++] = items[i]->wal;
         if (items[i]->state != ITEM_SAME || found[s++])
             continue;
-        int result = archived_row(c->recipe->store, &c->recipe->custom, items[i]->wal.name,
-                                  &rows[filled]);
+        int result =
+            archived_row(c->recipe->store, &c->recipe->custom, items[i]->wal.name, &rows[filled]);
         if (result == STORE_MISSING)
             return fail(ERR_IO, "'%s' vanished from the archive", items[i]->wal.name);
         TRY(result);
@@ -159,10 +148,11 @@ make_durable(Committer *c, Item *const *items, size_t count)
             torn[0] = '\0';
     if (!torn[0])
         return 0;
-    /* The line that a crash tore was of a file that may well be archived, and its source gone. */
+    /* The line that a crash tore was of a file that may well be archived, and its source gone. Or
+     * its name was torn too ("...01" of "...01.partial") and has a row already. */
     const char *name = torn;
     bool listed = false;
-    TRY(xlogdb_contains(c->db, &name, 1, &listed)); /* what was torn may be a label's longer name */
+    TRY(xlogdb_contains(c->db, &name, 1, &listed));
     if (listed)
         return 0;
     int result = archived_row(c->recipe->store, &c->recipe->custom, torn, &rows[0]);
@@ -171,21 +161,31 @@ make_durable(Committer *c, Item *const *items, size_t count)
     return result < 0 ? result : 0;
 }
 
-/* Step 4 for one item: only if the name still leads to the file that was archived. */
+/* Does the name in incoming/ still lead to what was examined? Else it is for the next run. */
+static int
+check_source(const Committer *c, const Item *item, bool *ret_same)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", c->recipe->directory, item->wal.name);
+    struct stat st;
+    *ret_same = false;
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : fail_errno("stat '%s'", path);
+    *ret_same = file_unchanged(&item->source, &st);
+    if (!*ret_same)
+        log_warning(
+            "'%s' was replaced or changed while it was archived, leaving it for the next run",
+            path);
+    return 0;
+}
+
+/* Step 4 for one item */
 static int
 remove_source(const Committer *c, int directory_fd, const Item *item)
 {
-    struct stat st;
-    const char *name = item->wal.name;
-    if (fstatat(directory_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-        return errno == ENOENT ? 0 : fail_errno("stat '%s/%s'", c->recipe->directory, name);
-    if (st.st_dev != item->source.st_dev || st.st_ino != item->source.st_ino) {
-        log_warning("'%s/%s' was replaced while it was archived, leaving the new file",
-                    c->recipe->directory, name);
-        return 0;
-    }
-    if (unlinkat(directory_fd, name, 0) < 0 && errno != ENOENT)
-        return fail_errno("remove '%s/%s'", c->recipe->directory, name);
+    bool same = false;
+    TRY(check_source(c, item, &same));
+    if (same && unlinkat(directory_fd, item->wal.name, 0) < 0 && errno != ENOENT)
+        return fail_errno("remove '%s/%s'", c->recipe->directory, item->wal.name);
     return 0;
 }
 
@@ -205,11 +205,10 @@ remove_sources(const Committer *c, Item *const *items, size_t count)
     return removed ? dir_sync(c->recipe->directory) : 0;
 }
 
-static int
-reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
+static void reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-static int
+static void
 reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
 {
     va_list args;
@@ -218,13 +217,20 @@ reject(Committer *c, const Item *item, const char *suffix, const char *format, .
     if (vasprintf(&text, format, args) < 0)
         mem_exhausted(0);
     va_end(args);
-    int moved = quarantine(c->errors_directory, c->recipe->directory, item->wal.name, suffix);
-    if (moved == QUARANTINE_GONE)
-        return 0;
-    TRY(moved);
+    bool same = false;
+    int moved = check_source(c, item, &same);
+    if (moved == 0 && same)
+        moved = quarantine(c->errors_directory, c->recipe->directory, item->wal.name, suffix);
+    if (moved < 0) { /* errors/ may be full: no reason to stop archiving */
+        wrap(moved, "reject '%s' of server '%s'", item->wal.name, c->server);
+        c->summary->failed++;
+        c->observer->problem(c->observer->context, error_last());
+        return;
+    }
+    if (moved == QUARANTINE_GONE || !same)
+        return;
     say(c, "\tError: %s %s. File moved to errors directory.", item->wal.name, text);
     c->summary->rejected++;
-    return 0;
 }
 
 /* What the DBA reads of one item; those that do not belong here go to errors/ now. */
@@ -250,10 +256,12 @@ conclude(Committer *c, const Item *item)
         log_info("'%s' is in the archive already, with the same content", item->wal.name);
         return 0;
     case ITEM_DIFFERENT:
-        return reject(c, item, "duplicate", "is already present in server %s", c->server);
+        reject(c, item, "duplicate", "is already present in server %s", c->server);
+        return 0;
     case ITEM_INVALID:
-        return reject(c, item, "invalid", "does not belong into the archive of server %s: %s",
-                      c->server, item->reason);
+        reject(c, item, "invalid", "does not belong into the archive of server %s: %s", c->server,
+               item->reason);
+        return 0;
     case ITEM_WAITING:
         c->summary->waiting++;
         log_info("'%s' is left for the next run: %s", item->wal.name, item->reason);

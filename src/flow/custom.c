@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What "custom" means at a server. The configuration has checked that the magic is "0x" and pairs
- * of hex digits. */
+ * The configuration has checked that the magic is "0x" or "0X" and pairs of hex digits. */
 #include "flow/custom.h"
 
 void
@@ -12,7 +11,7 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
     const char *text = server->custom_compression_magic;
     ret_custom->presumed =
         !text && server->compression && strcmp(server->compression, "custom") == 0;
-    if (!text || !str_starts(text, "0x"))
+    if (!text)
         return;
     size_t size = strlen(text + 2) / 2;
     uint8_t *magic = arena_alloc(arena, size);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Stands between the queue and the store. Refusing good WAL would be as bad as taking damaged WAL, so
- * only what is certainly wrong is refused: content that is no WAL at all may be encrypted by the
+ * Stands between the queue and the store. Refusing good WAL would be as bad as taking damaged WAL,
+ * so only what is certainly wrong is refused: content that is no WAL at all may be encrypted by the
  * site's archive_command, and a magic that we have never seen may be PostgreSQL's next version. */
 #include "flow/gate.h"
 
@@ -34,13 +34,16 @@ identity_read(const char *backup_directory, uint64_t *ret_system_id)
     json_error_t error;
     json_t *root = json_loadb(text.data, text.length, 0, &error);
     const char *id = json_string_value(json_object_get(root, "systemid"));
-    char *end = NULL;
-    *ret_system_id = id ? strtoull(id, &end, 10) : 0;
-    bool good = id && *id && !*end && *ret_system_id != 0;
+    uint64_t value = 0;
+    errno = 0;
+    if (id && *id && strspn(id, "0123456789") == strlen(id))
+        value = strtoull(id, NULL, 10);
+    bool good = value != 0 && errno == 0;
     json_decref(root);
     if (!good)
         return hint(fail(ERR_DATA, "'%s' does not hold a \"systemid\"", path),
                     "restore the file, or remove it if you are sure of the cluster");
+    *ret_system_id = value;
     return 0;
 }
 
@@ -51,8 +54,8 @@ gate_defect(const Gate *gate, const struct stat *st, GateFinding *finding, const
     va_start(args, format);
     vsnprintf(finding->reason, sizeof(finding->reason), format, args);
     va_end(args);
-    /* The change time cannot be set back by cp -p or rsync, as the modification time can. A time far in
-     * the future is a wrong clock, and no reason to wait for it. */
+    /* The change time cannot be set back by cp -p or rsync, as the modification time can. A time
+     * far in the future is a wrong clock, and no reason to wait for it. */
     int64_t age = (int64_t)time(NULL) - (int64_t)st->st_ctim.tv_sec;
     return age < gate->grace && age > -gate->grace ? GATE_WAIT : GATE_INVALID;
 }
@@ -64,8 +67,7 @@ is_zero(const void *data, size_t size)
     return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
 }
 
-static int
-invalid(GateFinding *finding, const char *format, ...) PRINTF_LIKE(2, 3);
+static int invalid(GateFinding *finding, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static int
 invalid(GateFinding *finding, const char *format, ...)
@@ -97,11 +99,28 @@ check_header(const Gate *gate, const WalFile *wal, const struct stat *st, const 
     }
     finding->known = true;
     if (gate->system_id && finding->facts.system_id != gate->system_id)
-        return invalid(finding,
-                       "it is of the cluster with system identifier %llu, and this archive of %llu",
-                       (unsigned long long)finding->facts.system_id,
-                       (unsigned long long)gate->system_id);
+        return invalid(
+            finding, "it is of the cluster with system identifier %llu, and this archive of %llu",
+            (unsigned long long)finding->facts.system_id, (unsigned long long)gate->system_id);
     return 0;
+}
+
+static bool
+is_segment(const WalFile *wal)
+{
+    return wal->kind == WAL_SEGMENT || wal->kind == WAL_PARTIAL;
+}
+
+/* The first bytes of the plain contents; none when they are empty */
+static int
+check_head(const Gate *gate, const WalFile *wal, const struct stat *st, const void *head,
+           size_t head_size, GateFinding *finding)
+{
+    if (head_size == 0)
+        return gate_defect(gate, st, finding, "it is empty");
+    if (is_zero(head, head_size < WAL_LONG_HEADER_SIZE ? head_size : WAL_LONG_HEADER_SIZE))
+        return invalid(finding, "it begins with zeros where its header should be");
+    return is_segment(wal) ? check_header(gate, wal, st, head, head_size, finding) : 0;
 }
 
 /* size: of the plain contents, where all of them were seen */
@@ -110,19 +129,15 @@ check_size(const Gate *gate, const WalFile *wal, const struct stat *st, int64_t 
            GateFinding *finding)
 {
     int64_t expected = finding->facts.segment_size;
-    if (!finding->known || size == expected || (wal->kind == WAL_PARTIAL && size < expected))
+    if (!finding->known || size == expected)
         return 0;
     if (size > expected)
         return invalid(finding, "it is %lld bytes long, and its header says %lld", (long long)size,
                        (long long)expected);
-    return gate_defect(gate, st, finding, "it is %lld bytes long, and its header says %lld",
-                       (long long)size, (long long)expected);
-}
-
-static bool
-is_segment(const WalFile *wal)
-{
-    return wal->kind == WAL_SEGMENT || wal->kind == WAL_PARTIAL;
+    int result = gate_defect(gate, st, finding, "it is %lld bytes long, and its header says %lld",
+                             (long long)size, (long long)expected);
+    /* A partial segment may be short, but it may also still be arriving. */
+    return result == GATE_INVALID && wal->kind == WAL_PARTIAL ? 0 : result;
 }
 
 int
@@ -132,14 +147,7 @@ gate_check(const Gate *gate, const WalFile *wal, const struct stat *st, const vo
     *ret_finding = (GateFinding){0};
     if (gate->level == VALIDATE_OFF)
         return 0;
-    if (st->st_size == 0)
-        return gate_defect(gate, st, ret_finding, "it is empty");
-    size_t first = head_size < WAL_LONG_HEADER_SIZE ? head_size : WAL_LONG_HEADER_SIZE;
-    if (is_zero(head, first))
-        return invalid(ret_finding, "it begins with zeros where its header should be");
-    if (!is_segment(wal))
-        return 0;
-    int result = check_header(gate, wal, st, head, head_size, ret_finding);
+    int result = check_head(gate, wal, st, head, head_size, ret_finding);
     return result ? result : check_size(gate, wal, st, st->st_size, ret_finding);
 }
 
@@ -164,8 +172,8 @@ check_contents(const Gate *gate, const WalFile *wal, const struct stat *st, Read
     int result = 0;
     do {
         result = reader_read(reader, buffer, BLOCK, wal->name, &got);
-        if (result == 0 && size == 0 && is_segment(wal))
-            result = check_header(gate, wal, st, buffer, got, finding);
+        if (result == 0 && size == 0)
+            result = check_head(gate, wal, st, buffer, got, finding);
         if (result == 0 && size == 0 && finding->known && gate->level == VALIDATE_FULL) {
             WalName name;
             wal_name_parse(wal->name, &name);

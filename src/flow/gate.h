@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The gate: before anything is stored, does this file look like what its name says, is it whole, and
- * does it belong to this cluster? (wal_validation, incoming_grace, identity.json) */
+ * The gate: before anything is stored, does this file look like what its name says, is it whole,
+ * and does it belong to this cluster? (wal_validation, incoming_grace, identity.json) */
 #ifndef WALDEN_FLOW_GATE_H
 #define WALDEN_FLOW_GATE_H
 
@@ -20,8 +20,8 @@ typedef struct Gate {
 /* "off", "header", "full" */
 WalValidation wal_validation_parse(const char *text);
 
-/* The cluster's system identifier from <backup_directory>/identity.json; 0 when there is no such file.
- * A damaged one is ERR_DATA. */
+/* The cluster's system identifier from <backup_directory>/identity.json; 0 when there is no such
+ * file. A damaged one is ERR_DATA. */
 int identity_read(const char *backup_directory, uint64_t *ret_system_id);
 
 /* Named outcomes of the checks below */
@@ -31,22 +31,22 @@ enum {
 };
 
 typedef struct GateFinding {
-    bool known;     /* it is WAL of a version that we know; facts are set */
-    bool opaque;    /* neither WAL nor a known codec: passed without a look inside */
+    bool known;  /* it is WAL of a version that we know; facts are set */
+    bool opaque; /* neither WAL nor a known codec: passed without a look inside */
     WalFacts facts;
     char reason[WAL_REASON_ROOM]; /* for GATE_WAIT and GATE_INVALID */
 } GateFinding;
 
-/* Looks at an uncompressed file: its name, its stat and its first bytes (as many as there are, at least
- * WAL_LONG_HEADER_SIZE of a larger file). */
+/* Looks at an uncompressed file: its name, its stat and its first bytes (as many as there are, at
+ * least WAL_LONG_HEADER_SIZE of a larger file). */
 int gate_check(const Gate *gate, const WalFile *wal, const struct stat *st, const void *head,
                size_t head_size, GateFinding *ret_finding);
 
-/* Looks at a compressed file by reading all of it (from offset 0): the stream must be whole, and what is
- * inside is held to the same rules. */
-int gate_check_compressed(const Gate *gate, const WalFile *wal, const struct stat *st, int fd,
-                          const CodecClass *class, const CustomCodec *custom,
-                          GateFinding *ret_finding);
+/* Looks at a compressed file by reading all of it (from offset 0): the stream must be whole, and
+ * what is inside is held to the same rules. */
+int
+gate_check_compressed(const Gate *gate, const WalFile *wal, const struct stat *st, int fd,
+                      const CodecClass *class, const CustomCodec *custom, GateFinding *ret_finding);
 
 /* Turns a defect into GATE_WAIT or GATE_INVALID by the age of the file's last change. */
 int gate_defect(const Gate *gate, const struct stat *st, GateFinding *finding, const char *format,

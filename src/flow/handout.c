@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What leaves here with success is whole: the stored stream was decoded to its end and its checksums
- * were right, a segment's header agrees with its name, and its length with its header. A partial
- * segment is filled up with zeros to full size, which is what PostgreSQL expects behind its end. */
+ * What leaves here with success is whole: the stored stream was decoded to its end and its
+ * checksums were right, a segment's header agrees with its name, and its length with its header. A
+ * partial segment is filled up with zeros to full size, which is what PostgreSQL expects behind its
+ * end. */
 #include "flow/handout.h"
 
 #include "base/file.h"
@@ -17,11 +18,11 @@ enum { HEAD = 4096, BLOCK = 256 << 10 };
 typedef struct Handout {
     const Retrieval *what;
     const char *path;
-    int fd;       /* to write to */
-    Coder *coder; /* compresses for the client, or NULL */
-    bool partial; /* the file found is a partial segment */
-    bool checking; /* nothing is written */
-    int64_t size; /* plain bytes so far */
+    int fd;         /* to write to */
+    Coder *coder;   /* compresses for the client, or NULL */
+    bool partial;   /* the file found is a partial segment */
+    bool checking;  /* nothing is written */
+    int64_t size;   /* plain bytes so far */
     WalFacts facts; /* of the segment; segment_size 0: not known */
     bool *written;
 } Handout;
@@ -93,12 +94,13 @@ fill_with_zeros(Handout *out)
 static int
 finish(Handout *out)
 {
-    if (out->facts.segment_size && out->partial)
+    bool stand_in = out->partial && wal_kind(out->what->name) == WAL_SEGMENT;
+    if (out->facts.segment_size && stand_in)
         TRY(fill_with_zeros(out));
     if (out->facts.segment_size && out->size != out->facts.segment_size &&
-        strcmp(out->what->server->wal_validation, "off") != 0)
-        return hint(fail(ERR_DATA, "'%s' holds %lld bytes of WAL, and its header says %u", out->path,
-                         (long long)out->size, out->facts.segment_size),
+        (stand_in || !out->partial) && strcmp(out->what->server->wal_validation, "off") != 0)
+        return hint(fail(ERR_DATA, "'%s' holds %lld bytes of WAL, and its header says %u",
+                         out->path, (long long)out->size, out->facts.segment_size),
                     "look for another copy of this file");
     return out->coder ? coder_finish(out->coder) : 0;
 }
@@ -119,8 +121,8 @@ decode_all(Handout *out, int fd, const CodecClass *class, const CustomCodec *cus
     return 0;
 }
 
-/* OpenPGP data begins with one of these packets (RFC 4880, 4.2): keys for the session (1, 3), encrypted
- * data (9, 18, 20). */
+/* OpenPGP data begins with one of these packets (RFC 4880, 4.2): keys for the session (1, 3),
+ * encrypted data (9, 18, 20). */
 static bool
 looks_encrypted(const uint8_t *head, size_t size)
 {
@@ -144,14 +146,15 @@ note_encryption(void *context, const WalFile *row)
     return 0;
 }
 
-/* Content that looks like OpenPGP is handed out as it is when the site's own archive_command made it; but
- * what a Barman encrypted is not what anybody asks us for. */
+/* Content that looks like OpenPGP is handed out as it is when the site's own archive_command made
+ * it; but what a Barman encrypted is not what anybody asks us for. */
 static int
 refuse_encrypted(const Retrieval *what, const char *path)
 {
-    AUTO(xlogdb) XlogDb *db = xlogdb_new(
-        &(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
-                       what->server->wals_directory, what->config->barman_lock_directory});
+    AUTO(xlogdb)
+    XlogDb *db = xlogdb_new(&(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
+                                           what->server->wals_directory,
+                                           what->config->barman_lock_directory});
     RowSearch search = {.name = strrchr(path, '/') + 1};
     size_t damaged = 0;
     TRY(xlogdb_read(db, note_encryption, &search, &damaged));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Standard hooks run once, and nothing depends on how they end. Retry hooks run until they answer 0 or
- * 62 (go on) or 63 (stop); between two tries there are pauses, and hook_timeout bounds the whole. No
- * lock of the catalog is held while a hook runs. */
+ * Standard hooks run once, and nothing depends on how they end. Retry hooks run until they answer 0
+ * or 62 (go on) or 63 (stop); between two tries there are pauses, and hook_timeout bounds the
+ * whole. No lock of the catalog is held while a hook runs. */
 #include "flow/hook.h"
 
 #include "base/clock.h"
@@ -49,8 +49,8 @@ build_environment(const Hook *hook, const HookEvent *event, StrList *env)
     strlist_addf(env, "BARMAN_SIZE=%lld", (long long)wal->size);
     strlist_addf(env, "BARMAN_TIMESTAMP=%s", time);
     strlist_addf(env, "BARMAN_COMPRESSION=%s", wal->compression ? wal->compression : "");
-    /* Barman's standard hooks never see the error; scripts that test it for being empty rely on that
-     * (Q-32). Ours is told to every hook. */
+    /* Barman's standard hooks never see the error; scripts that test it for being empty rely on
+     * that (Q-32). Ours is told to every hook. */
     strlist_addf(env, "BARMAN_ERROR=%s", hook->retry ? error : "");
     strlist_addf(env, "WALDEN_ERROR=%s", error);
     strlist_addf(env, "WALDEN_ENCRYPTION=%s", wal->encryption ? wal->encryption : "");
@@ -96,7 +96,8 @@ judge(const Hook *hook, const HookEvent *event, int result, int status)
     return 0;
 }
 
-/* As Barman: five pauses of 3 s, then one of 60 s, and so on. Ends early when we are told to stop. */
+/* As Barman: five pauses of 3 s, then one of 60 s, and so on. Ends early when we are told to stop.
+ */
 static int
 pause_before_try(int try, int64_t deadline)
 {
@@ -126,16 +127,16 @@ run_hook(const Hook *hook, const HookEvent *event, char **ret_error)
         if (!hook->retry || (result == 0 && (status == 0 || status == ABORT_CONTINUE)))
             return 0;
         if (result == 0 && status == ABORT_STOP) {
-            *ret_error = mem_printf("Abort '%s' retry hook script (%s, exit code: %d)", hook->option,
-                                    hook->command, status);
+            *ret_error = mem_printf("Abort '%s' retry hook script (%s, exit code: %d)",
+                                    hook->option, hook->command, status);
             return HOOK_ABORTED;
         }
         if (clock_ms() < deadline)
             TRY(pause_before_try(try, deadline));
         if (clock_ms() >= deadline) {
-            *ret_error = mem_printf("%s '%s' did not succeed within hook_timeout (%lld s)",
-                                    hook->option, hook->command,
-                                    (long long)event->server->hook_timeout);
+            *ret_error =
+                mem_printf("%s '%s' did not succeed within hook_timeout (%lld s)", hook->option,
+                           hook->command, (long long)event->server->hook_timeout);
             return HOOK_ABORTED;
         }
     }

@@ -19,14 +19,14 @@ typedef struct HookEvent {
     const char *error;  /* post: why it was not archived; NULL when it was */
 } HookEvent;
 
-/* Runs pre_archive_script, then pre_archive_retry_script. HOOK_ABORTED when the latter answered 63 or did
- * not end well within hook_timeout; *ret_error then says so in Barman's words (free it). <0 only when we
- * are told to stop. */
+/* Runs pre_archive_script, then pre_archive_retry_script. HOOK_ABORTED when the latter answered 63
+ * or did not end well within hook_timeout; *ret_error then says so in Barman's words (free it). <0
+ * only when we are told to stop. */
 enum { HOOK_ABORTED = 1 };
 int hooks_before_archive(const HookEvent *event, char **ret_error);
 
-/* Runs post_archive_retry_script, then post_archive_script. Their failures are logged and change nothing.
- * <0 only when we are told to stop. */
+/* Runs post_archive_retry_script, then post_archive_script. Their failures are logged and change
+ * nothing. <0 only when we are told to stop. */
 int hooks_after_archive(const HookEvent *event);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Step 1 of archiving: examine the source, compare it with the archive, compress it into a file without
- * a name. The source is read once and never changed. */
+ * Step 1 of archiving: examine the source, compare it with the archive, compress it into a file
+ * without a name. The source is read once and never changed. */
 #include "flow/item.h"
 
 #include "base/file.h"
@@ -96,10 +96,11 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     custom.presumed = false; /* a source that nothing recognises is no compressed one */
     ret_item->class = recognise(&custom, name, head, got);
     ret_item->wal.compression = ret_item->class ? ret_item->class->name : NULL;
-    result = ret_item->class
-                 ? gate_check_compressed(&recipe->gate, &ret_item->wal, &ret_item->source,
-                                         ret_item->fd, ret_item->class, &recipe->custom, &finding)
-                 : gate_check(&recipe->gate, &ret_item->wal, &ret_item->source, head, got, &finding);
+    result = ret_item->class ? gate_check_compressed(&recipe->gate, &ret_item->wal,
+                                                     &ret_item->source, ret_item->fd,
+                                                     ret_item->class, &recipe->custom, &finding)
+                             : gate_check(&recipe->gate, &ret_item->wal, &ret_item->source, head,
+                                          got, &finding);
     if (result != 0)
         return end_item(ret_item, result, &finding);
     ret_item->opaque = finding.opaque;
@@ -112,14 +113,12 @@ bool
 item_is_current(const Recipe *recipe, const Item *item)
 {
     AUTO(free) char *path = mem_printf("%s/%s", recipe->directory, item->wal.name);
-    const struct stat *was = &item->source;
     struct stat now;
-    return lstat(path, &now) == 0 && now.st_dev == was->st_dev && now.st_ino == was->st_ino &&
-           now.st_size == was->st_size && now.st_mtim.tv_sec == was->st_mtim.tv_sec &&
-           now.st_mtim.tv_nsec == was->st_mtim.tv_nsec;
+    return lstat(path, &now) == 0 && file_unchanged(&item->source, &now);
 }
 
-/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to several */
+/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to
+ * several */
 typedef struct Stream {
     WalChecker *checker;
     Coder *coder; /* compresses into the put */
@@ -195,24 +194,21 @@ check_unchanged(const Item *item)
     struct stat now;
     if (fstat(item->fd, &now) < 0)
         return fail_errno("stat '%s'", item->wal.name);
-    if (now.st_size != item->source.st_size || now.st_mtim.tv_sec != item->source.st_mtim.tv_sec ||
-        now.st_mtim.tv_nsec != item->source.st_mtim.tv_nsec)
+    if (!file_unchanged(&item->source, &now))
         return fail(ERR_IO, "'%s' was changed while it was read", item->wal.name);
     return 0;
 }
 
-/* An untransformed source on the archive's own file system is published by a second link to it, and not
- * by a rename: as long as the source has its name, the next pass knows that something may be missing. */
+/* An untransformed source on the archive's own file system is published by a second link to it, and
+ * not by a rename: as long as the source has its name, the next pass knows that something may be
+ * missing. */
 static int
-bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+bring(const Recipe *recipe, Coder **compressor, Item *item)
 {
     bool compress = recipe->codec && !item->class;
     bool check_records = recipe->gate.level == VALIDATE_FULL && item->facts.major && !item->class;
     int adopted = STORE_CANNOT_LINK;
-    /* Who has the file by another name may still change it: PostgreSQL does when archive_command made a
-     * link into pg_wal. */
-    bool shared = item->source.st_nlink > 1;
-    if (!compress && !copy && !shared)
+    if (!compress)
         adopted = store_put_adopt(recipe->store, item->wal.name, item->fd, &item->put);
     if (adopted < 0)
         return adopted;
@@ -240,7 +236,7 @@ bring(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
 }
 
 void
-item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
+item_store(const Recipe *recipe, Coder **compressor, Item *item)
 {
     struct stat archived;
     int result = store_stat(recipe->store, item->wal.name, &archived);
@@ -248,7 +244,7 @@ item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item)
         result = item_compare(recipe, item);
         item->state = result > 0 ? (ItemState)result : ITEM_FAILED;
     } else if (result == STORE_MISSING) {
-        result = bring(recipe, compressor, copy, item);
+        result = bring(recipe, compressor, item);
         /* ERR_DATA: wal_validation = full has found a damaged record */
         bool damaged = result < 0 && error_last()->class == ERR_DATA;
         item->state = result == 0 ? ITEM_READY : damaged ? ITEM_INVALID : ITEM_FAILED;
@@ -284,7 +280,7 @@ compare_contents(Reader *a, Reader *b, const char *name)
     return ITEM_SAME;
 }
 
-/* Reads the first bytes and goes back. */
+/* Reads the first bytes of an archived file and goes back. */
 static int
 recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecClass **ret_class)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * One waiting file on its way into the archive, up to the point where it is durable there but has no
- * name yet (step 1 of archive.c). Runs on any thread. */
+ * One waiting file on its way into the archive, up to the point where it is durable there but has
+ * no name yet (step 1 of archive.c). Runs on any thread. */
 #ifndef WALDEN_FLOW_ITEM_H
 #define WALDEN_FLOW_ITEM_H
 
@@ -23,11 +23,11 @@ typedef struct Item {
     int fd;             /* the source while it is needed, else -1 */
     struct stat source; /* its identity, size and times */
     StorePut *put;
-    bool opaque;                     /* neither WAL nor a known codec */
-    const CodecClass *class;         /* what the source is compressed with, or NULL */
-    WalFacts facts;                  /* major 0: not known */
+    bool opaque;                  /* neither WAL nor a known codec */
+    const CodecClass *class;      /* what the source is compressed with, or NULL */
+    WalFacts facts;               /* major 0: not known */
     char reason[WAL_REASON_ROOM]; /* for WAITING and INVALID */
-    Error error;                     /* for FAILED */
+    Error error;                  /* for FAILED */
 } Item;
 
 /* What is the same for all items of a run */
@@ -40,19 +40,19 @@ typedef struct Recipe {
     Gate gate;
 } Recipe;
 
-/* Opens the source and sends it through the gate. False when the item's way ends here (WAITING, INVALID,
- * GONE, FAILED); else its state is not set yet. */
+/* Opens the source and sends it through the gate. False when the item's way ends here (WAITING,
+ * INVALID, GONE, FAILED); else its state is not set yet. */
 bool item_examine(const Recipe *recipe, const char *name, Item *ret_item);
 
 /* Does the source's name still lead to the file that was examined, and was that not changed? */
 bool item_is_current(const Recipe *recipe, const Item *item);
 
-/* Compares it with the archive or brings it there. *compressor is made at the first need and kept for the
- * next item; each thread has its own. copy: do not try to publish the source by a link. Sets the state. */
-void item_store(const Recipe *recipe, Coder **compressor, bool copy, Item *item);
+/* Compares it with the archive or brings it there. *compressor is made at the first need and kept
+ * for the next item; each thread has its own. Sets the state. */
+void item_store(const Recipe *recipe, Coder **compressor, Item *item);
 
-/* Compares an open source file with what the archive has under the name: ITEM_SAME, ITEM_DIFFERENT, or
- * <0. */
+/* Compares an open source file with what the archive has under the name: ITEM_SAME, ITEM_DIFFERENT,
+ * or <0. */
 int item_compare(const Recipe *recipe, const Item *item);
 
 /* What the archive has under the name, as its catalog row says it; STORE_MISSING. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What the old catalog knows is more than the files tell (which program compressed them, the order in
- * which they came), so it is kept where it is still true (Q-33). */
+ * What the old catalog knows is more than the files tell (which program compressed them, the order
+ * in which they came), so it is kept where it is still true (Q-33). */
 #include "flow/rebuild.h"
 
 #include "base/log.h"
@@ -44,15 +44,15 @@ keep_row(void *context, const WalFile *row)
     WalFile now = *row;
     struct stat st;
     int result = store_stat(rebuild->store, row->name, &st);
+    bool regular = result == 0 && S_ISREG(st.st_mode);
+    if (regular && st.st_size != row->size)
+        result = archived_row(rebuild->store, &rebuild->custom, row->name, &now);
     if (result < 0)
         return result;
-    bool gone = result == STORE_MISSING || !S_ISREG(st.st_mode);
-    if (gone || tfind(row->name, &rebuild->kept, by_name)) {
+    if (!regular || result == STORE_MISSING || tfind(row->name, &rebuild->kept, by_name)) {
         rebuild->summary.dropped++;
         return 0;
     }
-    if (st.st_size != row->size)
-        TRY(archived_row(rebuild->store, &rebuild->custom, row->name, &now));
     if (!tsearch(mem_dup(row->name), &rebuild->kept, by_name))
         mem_exhausted(0);
     return emit(rebuild, &now);
@@ -65,7 +65,10 @@ add_missing(void *context, const char *name)
     WalFile row;
     if (tfind(name, &rebuild->kept, by_name))
         return 0;
-    TRY(archived_row(rebuild->store, &rebuild->custom, name, &row));
+    int result = archived_row(rebuild->store, &rebuild->custom, name, &row);
+    if (result == STORE_MISSING) /* somebody has removed it since it was listed */
+        return 0;
+    TRY(result);
     rebuild->summary.added++;
     return emit(rebuild, &row);
 }
@@ -84,9 +87,9 @@ rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(store) Store *store = NULL;
-    AUTO(xlogdb) XlogDb *db =
-        xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory, server->wals_directory,
-                                  config->barman_lock_directory});
+    AUTO(xlogdb)
+    XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
+                                           server->wals_directory, config->barman_lock_directory});
     TRY(store_open(server->wals_directory, &store));
     Rebuild rebuild = {.store = store};
     custom_codec_init(server, arena, &rebuild.custom);

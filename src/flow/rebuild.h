@@ -13,9 +13,9 @@ typedef struct RebuildSummary {
     size_t strangers;                 /* objects in the archive that are no WAL files */
 } RebuildSummary;
 
-/* Rows of the old catalog whose files are unchanged are kept as they are and where they are; the rest is
- * found out from the files and comes behind them. A crash leaves the old catalog. The caller holds the
- * archive-wal lock. */
+/* Rows of the old catalog whose files are unchanged are kept as they are and where they are; the
+ * rest is found out from the files and comes behind them. A crash leaves the old catalog. The
+ * caller holds the archive-wal lock. */
 int rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary *ret_summary);
 
 #endif

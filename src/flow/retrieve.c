@@ -2,9 +2,9 @@
  * Looks where Barman looks, in its order: archive, incoming/, streaming/, partial files if they are
  * wanted, and the archive again, since the archiver may have moved the file meanwhile.
  *
- * An answer that is wrong ends a recovery too early and nobody notices. So "not there" is said only when
- * the archive could be read and its catalog does not know the file either; everything else is an error,
- * after it was tried again until the deadline. */
+ * An answer that is wrong ends a recovery too early and nobody notices. So "not there" is said only
+ * when the archive could be read and its catalog does not know the file either; everything else is
+ * an error, after it was tried again until the deadline. */
 #include "flow/retrieve.h"
 
 #include "base/clock.h"
@@ -87,9 +87,8 @@ try_everywhere(Search *search)
     for (size_t i = 0; i < COUNT_OF(places); i++) {
         if (!places[i].wanted)
             continue;
-        int result = places[i].directory
-                         ? try_path(search, places[i].directory, places[i].name)
-                         : try_archive(search, places[i].name);
+        int result = places[i].directory ? try_path(search, places[i].directory, places[i].name)
+                                         : try_archive(search, places[i].name);
         if (result != RETRIEVE_MISSING)
             return result;
     }
@@ -124,6 +123,12 @@ confirm_missing(const Search *search)
         return RETRIEVE_MISSING;
     }
     TRY(xlogdb_contains(db, &what->name, 1, &listed));
+    struct stat st;
+    int found = listed ? store_stat(search->store, what->name, &st) : 0;
+    if (found < 0)
+        return found;
+    if (listed && found == 0)
+        return fail(ERR_BUSY, "'%s' was being archived at this moment", what->name);
     if (listed)
         return hint(fail(ERR_DATA, "'%s' is in the catalog '%s' but not in the archive", what->name,
                          xlogdb_path(db)),

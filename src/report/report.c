@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Console and JSON. One failure is one line: where the log goes to standard error too, what was told
- * there is not logged a second time. */
+ * Console and JSON. One failure is one line: where the log goes to standard error too, what was
+ * told there is not logged a second time. */
 #include "report/report.h"
 
 #include "base/log.h"
@@ -48,6 +48,14 @@ report_is_json(const Report *report)
 }
 
 void
+report_leave_stdout(Report *report)
+{
+    json_decref(report->root);
+    report->root = NULL;
+    report->style.quiet = true;
+}
+
+void
 report_set(Report *report, const char *key, json_t *value)
 {
     if (report->root)
@@ -57,6 +65,8 @@ report_set(Report *report, const char *key, json_t *value)
 }
 
 /* A tab at the start is layout; anything else below a blank came from a file name. */
+static char *printable(const char *format, va_list args) PRINTF_LIKE(1, 0);
+
 static char *
 printable(const char *format, va_list args)
 {
@@ -158,8 +168,9 @@ report_error(Report *report, const char *format, ...)
 void
 report_failure(Report *report, const Error *error)
 {
-    AUTO(free) char *text = error->hint[0] ? mem_printf("%s (hint: %s)", error->text, error->hint)
-                                           : mem_dup(error->text);
+    AUTO(free)
+    char *text = error->hint[0] ? mem_printf("%s (hint: %s)", error->text, error->hint)
+                                : mem_dup(error->text);
     for (char *p = text; *p; p++)
         if (iscntrl((unsigned char)*p))
             *p = '?';

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * How commands answer, to people and to machines, in Barman's manner (interface 6.2): information on
- * standard output, the rest with a prefix on standard error; or one JSON object at the end. */
+ * How commands answer, to people and to machines, in Barman's manner (interface 6.2): information
+ * on standard output, the rest with a prefix on standard error; or one JSON object at the end. */
 #ifndef WALDEN_REPORT_REPORT_H
 #define WALDEN_REPORT_REPORT_H
 
@@ -20,7 +20,8 @@ typedef struct ReportStyle {
 
 Report *report_new(const ReportStyle *style);
 
-/* Prints the JSON object, if that is the style, and frees. <0 when standard output cannot take it. */
+/* Prints the JSON object, if that is the style, and frees. <0 when standard output cannot take it.
+ */
 int report_end(Report *report);
 
 /* A line for people. Control characters inside (of hostile file names) are replaced. */
@@ -33,6 +34,9 @@ void report_error(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
 void report_failure(Report *report, const Error *error);
 
 bool report_is_json(const Report *report);
+
+/* From now on standard output is for raw data: information is dropped and there will be no JSON. */
+void report_leave_stdout(Report *report);
 
 /* Adds to the JSON object; the value is taken over. Nothing happens on the console. */
 void report_set(Report *report, const char *key, json_t *value);

@@ -79,7 +79,7 @@ header_size(const WalChecker *checker)
 static int
 check_page_header(WalChecker *checker, const unsigned char *page, PageHeader *ret_header)
 {
-    PageHeader header;
+    PageHeader header = {0};
     Lsn here = checker->here;
     bool is_first = here == checker->start;
 
@@ -129,7 +129,7 @@ static int
 check_page_after_end(WalChecker *checker, const unsigned char *page, size_t size)
 {
     size_t header_end = header_size(checker);
-    PageHeader header;
+    PageHeader header = {0};
 
     if (is_zero(page, size))
         return 0;
@@ -280,7 +280,7 @@ check_records(WalChecker *checker, const unsigned char *page, size_t size)
 static int
 check_page_content(WalChecker *checker, const unsigned char *page, size_t size)
 {
-    PageHeader header;
+    PageHeader header = {0};
 
     if (size < header_size(checker))
         return 0; /* the end of a partial */

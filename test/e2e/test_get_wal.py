@@ -170,7 +170,7 @@ def test_order_of_partials(home, first):
 @pytest.mark.parametrize("size", [1, 8, 100])
 @pytest.mark.parametrize("codec", [None, "zstd"])
 def test_partial_is_filled_with_zeros(home, codec, size):
-    home.configure(compression=codec)
+    home.configure(compression=codec, incoming_grace="0")
     data = wal_bytes(NAME, pages=size)
     (home.incoming / f"{NAME}.partial").write_bytes(data)
     filled = data + bytes(MIB - len(data))

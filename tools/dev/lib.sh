@@ -51,8 +51,7 @@ need() {
     say "Installing Debian's packages: $missing"
     quiet apt-update.log "${as_root[@]}" apt-get update --quiet
     # shellcheck disable=SC2086 # one word for each package
-    quiet apt-install.log "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install --yes --quiet --no-install-recommends $missing
+    quiet apt-install.log "${as_root[@]}" sh tools/dev/install.sh $missing
 }
 
 # build DIRECTORY [MESON OPTIONS]: makes or updates it. An existing one keeps its other options.

@@ -6,7 +6,7 @@ set -euo pipefail
 . tools/dev/lib.sh
 
 sources() {
-    find src test -name '*.[ch]' -print0
+    find src test tools -name '*.[ch]' -print0
 }
 
 layers() { # who includes whom
@@ -18,13 +18,15 @@ text() { # licence lines, lengths, unfinished work
 }
 
 format() {
-    sources | xargs -0 clang-format-14 --dry-run -Werror --
+    sources | xargs -0 clang-format-14 --dry-run -Werror -- 2>&1 |
+        sed -n 's/:[0-9]*:[0-9]*: error: .*/: is not as .\/dev format leaves it/p' | uniq
 }
 
-tidy() { # the compiler's view comes from the tests' build
+tidy() { # the compiler's view comes from the tests' build; for a finding's notes run it by hand
     find src -name '*.c' -print0 | sort -z |
-        xargs -0 -P"$(nproc)" -n1 clang-tidy-14 --quiet -p build-test 2>&1 |
-        sed '/^[0-9]* warnings\? generated\.$/d; /^Suppressed /d; /^Use -header-filter/d'
+        xargs -0 -P"$(nproc)" -n1 clang-tidy-14 --quiet -p build-test \
+        --extra-arg=-Wno-unknown-warning-option 2>&1 |
+        sed -n "s,^$PWD/build-test/\\.\\./,,; s,^\\.\\./,,; /\\(^\\|: \\)error: /p" | sort -u
 }
 
 shell() {

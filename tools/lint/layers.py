@@ -27,7 +27,7 @@ LIBRARIES = {
     r"libpq-fe\.h": "pg/",
     r"curl/.*": "flow/store/http.c",
     r"gpgme\.h": "flow/recode/",
-    r"(zstd\w*|lz4\w*|zlib|libdeflate|bzlib|lzma|snappy-c)\.h": "flow/recode/",
+    r"(zstd\w*|lz4\w*|zlib|libdeflate|isa-l/igzip_lib|bzlib|lzma|snappy-c)\.h": "flow/recode/",
     r"postgres\.h": "pgmodule/",
 }
 

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  * First stage of the way of a segment: what archive_command, put-wal or the archive module left in
- * incoming/. Only names are read here, never contents, so that a million waiting files cost a million
- * names and one pass over the directory. */
+ * incoming/. Only names are read here, never contents, so that a million waiting files cost a
+ * million names and one pass over the directory. */
 #include "flow/intake/intake.h"
-
-#include "base/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,36 +17,8 @@ is_regular(DIR *dir, const struct dirent *entry)
     return fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
 }
 
-/* The mark stands in the byte before the name. */
-static void
-found_add(Found *found, Arena *arena, const char *name, bool is_file)
-{
-    if (found->count == found->room) {
-        found->room = found->room ? found->room * 2 : 64;
-        found->names = mem_resize(found->names, found->room, sizeof(char *));
-    }
-    size_t length = strlen(name);
-    char *copy = arena_alloc(arena, length + 2);
-    copy[0] = is_file ? 'f' : 'x';
-    memcpy(copy + 1, name, length);
-    found->names[found->count++] = copy + 1;
-}
-
-bool
-found_is_file(const char *name)
-{
-    return name[-1] == 'f';
-}
-
-void
-found_done(Found *found)
-{
-    free(found->names);
-    *found = (Found){0};
-}
-
 int
-incoming_scan(const char *directory, Arena *arena, Found *ret_found)
+incoming_scan(const char *directory, StrList *files, StrList *others)
 {
     AUTO(closedir) DIR *dir = opendir(directory);
     if (!dir && errno == ENOENT)
@@ -58,7 +28,7 @@ incoming_scan(const char *directory, Arena *arena, Found *ret_found)
     errno = 0;
     for (struct dirent *entry; (entry = readdir(dir)); errno = 0)
         if (entry->d_name[0] != '.' && !str_ends(entry->d_name, ".tmp"))
-            found_add(ret_found, arena, entry->d_name, is_regular(dir, entry));
+            strlist_add(is_regular(dir, entry) ? files : others, entry->d_name);
     if (errno)
         return fail_errno("read directory '%s'", directory);
     return 0;

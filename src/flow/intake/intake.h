@@ -4,26 +4,11 @@
 #define WALDEN_FLOW_INTAKE_INTAKE_H
 
 #include "base/error.h"
-#include "base/mem.h"
+#include "base/str.h"
 
-#include <stdbool.h>
-
-/* Names are kept with a mark before them, see found_is_file: one allocation a name, since a million may
- * wait. */
-typedef struct Found {
-    const char **names; /* in directory order; memory is the arena's */
-    size_t count;
-    size_t room;
-} Found;
-
-/* Everything in incoming/ but dot-files and *.tmp, which are still being made. A missing directory is an
- * empty one: whoever puts WAL there creates it. */
-int incoming_scan(const char *directory, Arena *arena, Found *ret_found);
-
-/* True for a regular file; false for a directory, a symbolic link or anything else. */
-bool found_is_file(const char *name);
-
-/* Frees the array of names; the names themselves go with the arena. */
-void found_done(Found *found);
+/* The names of everything in incoming/ but dot-files and *.tmp, which are still being made: regular
+ * files, and others (directories, symbolic links and the like), in directory order. A missing
+ * directory is an empty one: whoever puts WAL there creates it. */
+int incoming_scan(const char *directory, StrList *files, StrList *others);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * errors/: what cannot be archived is kept there, for people to look at. Nothing is ever deleted. */
+ * errors/: what cannot be archived is kept there, for people to look at. Nothing is ever deleted.
+ */
 #include "flow/queue/queue.h"
 
 #include "base/file.h"
@@ -14,7 +15,10 @@ quarantine(const char *errors_directory, const char *from_directory, const char 
 {
     AUTO(free) char *from = mem_printf("%s/%s", from_directory, name);
     time_t now = time(NULL);
+    AUTO(free) char *up = mem_printf("%s/..", errors_directory);
     TRY(dir_make(errors_directory));
+    /* Whoever made the directory may have died before its name was durable. */
+    TRY(dir_sync(up));
     for (int later = 0; later < TRIES; later++) {
         char stamp[STAMP_ROOM];
         time_format_stamp(now + later, stamp);

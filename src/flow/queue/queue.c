@@ -17,24 +17,28 @@ byte_order(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-void
-queue_build(const char **names, size_t count, size_t limit, QueueIsFile *is_file, Queue *ret_queue)
+static void
+sort(StrList *list, int (*order)(const void *, const void *))
 {
-    size_t files = 0;
-    for (size_t i = 0; i < count; i++) {
-        const char *name = names[i];
-        if (!is_file(name) || wal_kind(name) == WAL_NONE)
-            continue;
-        names[i] = names[files];
-        names[files++] = name;
-    }
-    if (files)
-        qsort(names, files, sizeof(*names), archive_order);
-    if (count > files)
-        qsort(names + files, count - files, sizeof(*names), byte_order);
-    *ret_queue = (Queue){.files = names,
-                         .count = limit && limit < files ? limit : files,
-                         .waiting = files,
-                         .strangers = names + files,
-                         .stranger_count = count - files};
+    if (list->count > 0)
+        qsort(list->items, list->count, sizeof(char *), order);
+}
+
+void
+queue_build(StrList *files, StrList *others, size_t limit, Queue *ret_queue)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < files->count; i++)
+        if (wal_kind(files->items[i]) == WAL_NONE)
+            strlist_own(others, files->items[i]);
+        else
+            files->items[kept++] = files->items[i];
+    files->count = kept;
+    sort(files, archive_order);
+    sort(others, byte_order);
+    *ret_queue = (Queue){.files = files->items,
+                         .count = limit && limit < kept ? limit : kept,
+                         .waiting = kept,
+                         .strangers = others->items,
+                         .stranger_count = others->count};
 }

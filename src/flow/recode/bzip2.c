@@ -6,7 +6,6 @@
 #include <bzlib.h>
 
 #define OUT_SIZE KIB(128)
-#define PART_MAX MIB(1) /* the library counts in unsigned int */
 
 typedef struct Bzip2Coder {
     Coder coder;
@@ -57,13 +56,9 @@ static int
 compress_push(Coder *coder, const void *data, size_t size)
 {
     Bzip2Coder *self = (Bzip2Coder *)coder;
-    for (size_t done = 0, part; done < size; done += part) {
-        part = size - done < PART_MAX ? size - done : PART_MAX;
-        self->bzip2.next_in = (char *)data + done;
-        self->bzip2.avail_in = (unsigned)part;
-        TRY(compress_with(self, BZ_RUN));
-    }
-    return 0;
+    self->bzip2.next_in = (char *)data;
+    self->bzip2.avail_in = (unsigned)size;
+    return compress_with(self, BZ_RUN);
 }
 
 static int
@@ -111,15 +106,16 @@ decompress_begin(Coder *coder, int64_t content_size)
 }
 
 static int
-decompress_part(Bzip2Coder *self, const char *data, size_t size)
+decompress_push(Coder *coder, const void *data, size_t size)
 {
+    Bzip2Coder *self = (Bzip2Coder *)coder;
+    self->bzip2.next_in = (char *)data;
+    self->bzip2.avail_in = (unsigned)size;
     bool full = false;
     /* A full buffer may mean that there is more to come without further input. */
-    while (size > 0 || full) {
+    while (self->bzip2.avail_in > 0 || full) {
         if (self->stream_ended)
             decompress_open(self);
-        self->bzip2.next_in = (char *)data;
-        self->bzip2.avail_in = (unsigned)size;
         self->bzip2.next_out = self->out;
         self->bzip2.avail_out = OUT_SIZE;
         int code = BZ2_bzDecompress(&self->bzip2);
@@ -130,20 +126,8 @@ decompress_part(Bzip2Coder *self, const char *data, size_t size)
                                                         ? "something else than bzip2 in it"
                                                         : "wrong contents or checksum");
         self->stream_ended = code == BZ_STREAM_END;
-        data = self->bzip2.next_in;
-        size = self->bzip2.avail_in;
         full = self->bzip2.avail_out == 0 && !self->stream_ended;
         TRY(coder_emit(&self->coder, self->out, OUT_SIZE - self->bzip2.avail_out));
-    }
-    return 0;
-}
-
-static int
-decompress_push(Coder *coder, const void *data, size_t size)
-{
-    for (size_t done = 0, part; done < size; done += part) {
-        part = size - done < PART_MAX ? size - done : PART_MAX;
-        TRY(decompress_part((Bzip2Coder *)coder, (const char *)data + done, part));
     }
     return 0;
 }

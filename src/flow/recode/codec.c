@@ -105,7 +105,11 @@ coder_begin(Coder *coder, int64_t content_size, Sink *sink, void *context)
 int
 coder_push(Coder *coder, const void *data, size_t size)
 {
-    return size > 0 ? coder->methods->push(coder, data, size) : 0;
+    for (size_t done = 0, part; done < size; done += part) {
+        part = size - done < PUSH_MAX ? size - done : PUSH_MAX;
+        TRY(coder->methods->push(coder, (const char *)data + done, part));
+    }
+    return 0;
 }
 
 int

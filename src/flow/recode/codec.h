@@ -31,7 +31,8 @@ struct CodecClass {
     int level_min, level_max; /* both 0: levels are ignored */
     int level_low, level_medium, level_high;
 
-    /* Makes the coder's state for compressing at this level, or for decompressing. */
+    /* Makes the coder's state for compressing at this level, or for decompressing. NULL where only
+     * a program can do that. */
     int (*compressor_new)(int level, Coder **ret_coder);
     int (*decompressor_new)(Coder **ret_coder);
 };
@@ -52,7 +53,7 @@ struct Coder {
 /* The class of that name, or NULL. "none" is the class that copies. */
 const CodecClass *codec_find(const char *name);
 
-/* Calls visit for every class, in alphabetical order. */
+/* Every class, in alphabetical order of the names. */
 const CodecClass *const *codec_all(size_t *ret_count);
 
 /* Which codec wrote a stream that begins so; NULL: none of them. Reads at most CODEC_MAGIC_MAX
@@ -64,7 +65,9 @@ const CodecClass *codec_recognise(const void *data, size_t size);
  * False if the text is none of these. */
 bool codec_level(const CodecClass *class, const char *text, int *ret_level);
 
-/* A coder for many streams. Free with coder_free. */
+/* A coder for many streams, one after the other; for one thread at a time. Free with coder_free. A
+ * compressor takes at most 16 MB at any level; a decompressor what the stream needs, within limits.
+ * ERR_UNSUPPORTED where a program has to do it (codec_is_program) or a library is missing. */
 int compressor_new(const CodecClass *class, int level, Coder **ret_coder);
 int decompressor_new(const CodecClass *class, Coder **ret_coder);
 void coder_free(Coder *coder);
@@ -72,7 +75,8 @@ void coder_free(Coder *coder);
 /* One stream: begin, any number of pushes, finish. After a failure, begin starts afresh.
  * content_size is the plain size where it is known, else -1. Decompressing takes concatenated
  * streams; anything else behind the end of a stream, or a stream that ends too early, is ERR_DATA.
- */
+ * (A snappy stream has no end mark: cut between two of its chunks, it is taken for a whole one.)
+ * What goes beyond our limits is ERR_UNSUPPORTED; a failure of the sink is answered as it is. */
 int coder_begin(Coder *coder, int64_t content_size, Sink *sink, void *context);
 int coder_push(Coder *coder, const void *data, size_t size);
 int coder_finish(Coder *coder);
@@ -85,15 +89,19 @@ typedef struct CustomCodec {
     const char *decompress;
     const uint8_t *magic; /* NULL: not configured */
     size_t magic_size;
-    bool presumed; /* without a magic: what the archive holds and nothing recognises is the filter's */
+    bool presumed; /* without a magic: what the archive holds and nothing recognises is the filter's
+                    */
     const char *path_prefix; /* before PATH, or NULL */
 } CustomCodec;
 
-/* Codecs that are programs: "pigz" for compressing, "custom" for both. */
+/* Codecs that are programs: "pigz" for compressing (decompressor_new works for it), "custom" for
+ * both. Their suffix is NULL, and nothing is known here of the magic of "custom". */
 bool codec_is_program(const CodecClass *class);
 
 /* Runs the program from one open file to another (both from their current offset). A non-zero exit
- * is ERR_HOOK with the last line of its standard error. */
+ * is ERR_HOOK with the last line of its standard error; a filter of "custom" that is not configured
+ * is ERR_CONFIG. custom may be NULL for pigz. Ends only with the program or when we are told to
+ * stop. */
 int program_recode(const CodecClass *class, bool compress, int level, const CustomCodec *custom,
                    int from_fd, int to_fd);
 

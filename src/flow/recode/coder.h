@@ -8,6 +8,9 @@
 extern const CodecClass codec_bzip2, codec_custom, codec_gzip, codec_lz4, codec_none, codec_pigz,
     codec_pybzip2, codec_pygzip, codec_snappy, codec_xz, codec_zstd;
 
+/* What coder_push hands to a class at a time: 1 .. PUSH_MAX bytes. */
+#define PUSH_MAX KIB(256)
+
 /* pigz writes what gzip reads. */
 extern const uint8_t gzip_magic[3];
 int gzip_decompressor_new(Coder **ret_coder);

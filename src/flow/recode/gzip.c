@@ -5,12 +5,16 @@
  * one. */
 #include "flow/recode/coder.h"
 
+#include <isa-l/igzip_lib.h>
 #include <libdeflate.h>
 #include <zlib.h>
 
 /* Each member begins without history and costs 18 bytes: at this size neither can be measured. */
 #define MEMBER_SIZE MIB(2)
 #define OUT_SIZE KIB(256)
+
+/* ISA-L's level 2 is as fast as its level 1, and smaller. */
+enum { FAST_LEVEL = 1, FAST_ISAL_LEVEL = 2, FAST_TABLES = ISAL_DEF_LVL2_DEFAULT };
 
 typedef struct GzipCompressor {
     Coder coder;
@@ -21,6 +25,13 @@ typedef struct GzipCompressor {
     size_t out_size;
     bool wrote; /* this stream has a member already */
 } GzipCompressor;
+
+typedef struct FastCompressor {
+    Coder coder;
+    struct isal_zstream isal;
+    uint8_t *tables;
+    uint8_t *out;
+} FastCompressor;
 
 typedef struct GzipDecompressor {
     Coder coder;
@@ -87,8 +98,74 @@ static const struct CoderMethods compress_methods = {compress_begin, compress_pu
                                                      compress_free};
 
 static int
+fast_begin(Coder *coder, int64_t content_size)
+{
+    FastCompressor *self = (FastCompressor *)coder;
+    (void)content_size;
+    isal_deflate_init(&self->isal); /* its reset would leave out the next header */
+    self->isal.gzip_flag = IGZIP_GZIP;
+    self->isal.level = FAST_ISAL_LEVEL;
+    self->isal.level_buf_size = FAST_TABLES;
+    self->isal.level_buf = self->tables;
+    return 0;
+}
+
+/* Compresses until the input is used up and the output is out. */
+static int
+fast_push(Coder *coder, const void *data, size_t size)
+{
+    FastCompressor *self = (FastCompressor *)coder;
+    self->isal.next_in = (uint8_t *)data;
+    self->isal.avail_in = (uint32_t)size;
+    do {
+        self->isal.next_out = self->out;
+        self->isal.avail_out = OUT_SIZE;
+        int code = isal_deflate(&self->isal);
+        if (code != COMP_OK)
+            return coder_fail_compress(coder, "ISA-L refused");
+        TRY(coder_emit(coder, self->out, OUT_SIZE - self->isal.avail_out));
+    } while (self->isal.avail_in > 0 || self->isal.avail_out == 0);
+    return 0;
+}
+
+static int
+fast_finish(Coder *coder)
+{
+    FastCompressor *self = (FastCompressor *)coder;
+    self->isal.end_of_stream = 1;
+    TRY(fast_push(coder, "", 0));
+    if (self->isal.internal_state.state != ZSTATE_END)
+        return coder_fail_compress(coder, "ISA-L did not come to an end");
+    return 0;
+}
+
+static void
+fast_free(Coder *coder)
+{
+    FastCompressor *self = (FastCompressor *)coder;
+    free(self->tables);
+    free(self->out);
+    free(self);
+}
+
+static const struct CoderMethods fast_methods = {fast_begin, fast_push, fast_finish, fast_free};
+
+static int
+fast_compressor_new(Coder **ret_coder)
+{
+    FastCompressor *self = mem_alloc(sizeof(*self));
+    self->coder.methods = &fast_methods;
+    self->tables = mem_alloc(FAST_TABLES);
+    self->out = mem_alloc(OUT_SIZE);
+    *ret_coder = &self->coder;
+    return 0;
+}
+
+static int
 gzip_compressor_new(int level, Coder **ret_coder)
 {
+    if (level == FAST_LEVEL)
+        return fast_compressor_new(ret_coder);
     GzipCompressor *self = mem_alloc(sizeof(*self));
     self->coder.methods = &compress_methods;
     self->deflate = coder_must(libdeflate_alloc_compressor(level));
@@ -142,21 +219,16 @@ static int
 decompress_push(Coder *coder, const void *data, size_t size)
 {
     GzipDecompressor *self = (GzipDecompressor *)coder;
-    for (const uint8_t *from = data; size > 0;) {
-        unsigned part = size < MIB(1) ? (unsigned)size : (unsigned)MIB(1); /* zlib counts in int */
-        self->zlib.next_in = (uint8_t *)from;
-        self->zlib.avail_in = part;
-        while (self->zlib.avail_in > 0) {
-            if (self->state == GZIP_BETWEEN && *self->zlib.next_in == 0)
-                self->state = GZIP_ZEROS;
-            else if (self->state == GZIP_BETWEEN)
-                inflateReset(&self->zlib);
-            if (self->state != GZIP_ZEROS)
-                self->state = GZIP_MEMBER;
-            TRY(self->state == GZIP_ZEROS ? decompress_zeros(self) : decompress_member(self));
-        }
-        from += part;
-        size -= part;
+    self->zlib.next_in = (uint8_t *)data;
+    self->zlib.avail_in = (unsigned)size;
+    while (self->zlib.avail_in > 0) {
+        if (self->state == GZIP_BETWEEN && *self->zlib.next_in == 0)
+            self->state = GZIP_ZEROS;
+        else if (self->state == GZIP_BETWEEN)
+            inflateReset(&self->zlib);
+        if (self->state != GZIP_ZEROS)
+            self->state = GZIP_MEMBER;
+        TRY(self->state == GZIP_ZEROS ? decompress_zeros(self) : decompress_member(self));
     }
     return 0;
 }

@@ -5,8 +5,7 @@
 
 #include <lz4frame.h>
 
-/* What is handed to the library at a time: one block, for which it needs no buffer of its own. */
-#define SLICE KIB(256)
+#define OUT_SIZE KIB(256) /* decompressing */
 
 typedef struct Lz4Compressor {
     Coder coder;
@@ -46,12 +45,8 @@ static int
 compress_push(Coder *coder, const void *data, size_t size)
 {
     Lz4Compressor *self = (Lz4Compressor *)coder;
-    for (size_t done = 0, slice; done < size; done += slice) {
-        slice = size - done < SLICE ? size - done : SLICE;
-        TRY(compress_wrote(self, LZ4F_compressUpdate(self->lz4, self->out, self->out_size,
-                                                     (const char *)data + done, slice, NULL)));
-    }
-    return 0;
+    return compress_wrote(
+        self, LZ4F_compressUpdate(self->lz4, self->out, self->out_size, data, size, NULL));
 }
 
 static int
@@ -81,9 +76,9 @@ lz4_compressor_new(int level, Coder **ret_coder)
     LZ4F_createCompressionContext(&self->lz4, LZ4F_VERSION);
     coder_must(self->lz4);
     self->preferences.compressionLevel = level;
-    self->preferences.frameInfo.blockSizeID = LZ4F_max256KB;
+    self->preferences.frameInfo.blockSizeID = LZ4F_max64KB; /* pushes need no copy then */
     self->preferences.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled;
-    self->out_size = LZ4F_compressBound(SLICE, &self->preferences);
+    self->out_size = LZ4F_compressBound(PUSH_MAX, &self->preferences);
     self->out = mem_alloc(self->out_size);
     *ret_coder = &self->coder;
     return 0;
@@ -94,7 +89,12 @@ decompress_begin(Coder *coder, int64_t content_size)
 {
     Lz4Decompressor *self = (Lz4Decompressor *)coder;
     (void)content_size;
-    LZ4F_resetDecompressionContext(self->lz4);
+    /* liblz4's reset forgets to forget the content size of a frame that was broken off. */
+    if (!self->frame_ended) {
+        LZ4F_freeDecompressionContext(self->lz4);
+        LZ4F_createDecompressionContext(&self->lz4, LZ4F_VERSION);
+        coder_must(self->lz4);
+    }
     self->frame_ended = false;
     return 0;
 }
@@ -107,13 +107,13 @@ decompress_push(Coder *coder, const void *data, size_t size)
     bool full = false;
     /* A full buffer may mean that there is more to come without further input. */
     while (from < end || full) {
-        size_t written = SLICE, taken = (size_t)(end - from);
+        size_t written = OUT_SIZE, taken = (size_t)(end - from);
         size_t wanted = LZ4F_decompress(self->lz4, self->out, &written, from, &taken, NULL);
         if (LZ4F_isError(wanted))
             return coder_fail_damaged(coder, LZ4F_getErrorName(wanted));
         self->frame_ended = wanted == 0;
         from += taken;
-        full = written == SLICE && !self->frame_ended;
+        full = written == OUT_SIZE && !self->frame_ended;
         TRY(coder_emit(coder, self->out, written));
     }
     return 0;
@@ -142,9 +142,7 @@ lz4_decompressor_new(Coder **ret_coder)
 {
     Lz4Decompressor *self = mem_alloc(sizeof(*self));
     self->coder.methods = &decompress_methods;
-    LZ4F_createDecompressionContext(&self->lz4, LZ4F_VERSION);
-    coder_must(self->lz4);
-    self->out = mem_alloc(SLICE);
+    self->out = mem_alloc(OUT_SIZE);
     *ret_coder = &self->coder;
     return 0;
 }

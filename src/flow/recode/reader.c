@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Coders push; comparing two files needs both to be pulled. So a reader lets the coder (or the site's
- * program) run in a thread of its own and reads what it says from a pipe, which bounds the memory
- * whatever the contents expand to. Plain files are read as they are. */
+ * Coders push; comparing two files needs both to be pulled. So a reader lets the coder (or the
+ * site's program) run in a thread of its own and reads what it says from a pipe, which bounds the
+ * memory whatever the contents expand to. Plain files are read as they are. */
 #include "flow/recode/reader.h"
 
 #include "base/file.h"
@@ -78,7 +78,8 @@ start_decoder(Reader *reader)
     (void)fcntl(ends[1], F_SETPIPE_SZ, 1 << 20); /* fewer switches; 64 KiB will do as well */
     reader->fd = ends[0];
     reader->pipe_end = ends[1];
-    /* All signals blocked there: SIGPIPE when we close early becomes EPIPE, the rest is for main. */
+    /* All signals blocked there: SIGPIPE when we close early becomes EPIPE, the rest is for main.
+     */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -7,20 +7,21 @@
 
 typedef struct Reader Reader;
 
-/* Reads the open file from its current offset. class NULL or "none": as it is. custom is for the class
- * "custom" and may be NULL otherwise. Neither fd nor custom is owned; both must outlive the reader. */
+/* Reads the open file from its current offset. class NULL or "none": as it is. custom is for the
+ * class "custom" and may be NULL otherwise. Neither fd nor custom is owned; both must outlive the
+ * reader. */
 int reader_open(int fd, const CodecClass *class, const CustomCodec *custom, Reader **ret_reader);
 
-/* Fills the buffer unless the contents end before: *ret_got < size means the end. A stream that is damaged
- * or cut off is ERR_DATA, told at the latest with the end. name is for messages. */
+/* Fills the buffer unless the contents end before: *ret_got < size means the end. A stream that is
+ * damaged or cut off is ERR_DATA, told at the latest with the end. name is for messages. */
 int reader_read(Reader *reader, void *buffer, size_t size, const char *name, size_t *ret_got);
 
 /* May be called at any time. */
 void reader_close(Reader *reader);
 AUTO_DEFINE(reader, Reader *, reader_close)
 
-/* Decompresses (or copies) everything from the file's current offset into the sink; the same without a
- * thread, for whoever wants the bytes pushed. */
+/* Decompresses (or copies) everything from the file's current offset into the sink; the same
+ * without a thread, for whoever wants the bytes pushed. */
 int decode_file(int fd, const CodecClass *class, const char *name, Sink *sink, void *context);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The archive as a local directory: <wals>/<hash dir>/<name>, history files in <wals> itself. What is
- * published here was synced before and never takes another file's place. */
+ * The archive as a local directory: <wals>/<hash dir>/<name>, history files in <wals> itself. What
+ * is published here was synced before and never takes another file's place. */
 #include "flow/store/store.h"
 
 #include "base/file.h"
@@ -9,15 +9,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct Store {
     char *directory;
     dev_t device;
+    atomic_bool links_fail; /* a link to a source was refused: no need to try again */
     pthread_mutex_t mutex;
     char ready[WAL_HASH_DIR_ROOM]; /* the hash directory that was last made sure of */
 };
 
 struct StorePut {
+    Store *store;
     AtomicFile file;
     bool adopted;
 };
@@ -45,6 +48,7 @@ store_open(const char *directory, Store **ret_store)
     TRY(dir_make(directory));
     /* Whoever made the directory may have died before its name was durable. */
     TRY(dir_sync(up));
+    TRY(dir_sweep(directory)); /* history files are made here */
     return open_at(directory, ret_store);
 }
 
@@ -143,6 +147,7 @@ store_put_begin(Store *store, const char *name, StorePut **ret_put)
     TRY(make_ready(store, name));
     TRY(atomic_open(directory, name, 0666, &file));
     StorePut *put = mem_alloc(sizeof(*put));
+    put->store = store;
     put->file = file;
     *ret_put = put;
     return 0;
@@ -154,13 +159,18 @@ store_put_adopt(Store *store, const char *name, int source_fd, StorePut **ret_pu
     struct stat st;
     if (fstat(source_fd, &st) < 0)
         return fail_errno("stat '%s'", name);
-    if (st.st_dev != store->device)
+    /* A source with another name already may be a segment in the server's own pg_wal that somebody
+     * linked to incoming/, and the server will write into it again. One that is not ours may be
+     * written to by its owner, and links to such files may be forbidden. */
+    bool ours = st.st_uid == geteuid() || geteuid() == 0;
+    if (st.st_dev != store->device || st.st_nlink != 1 || !ours || store->links_fail)
         return STORE_CANNOT_LINK;
     TRY(make_ready(store, name));
     int fd = fcntl(source_fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return fail_errno("duplicate the descriptor of '%s'", name);
     StorePut *put = mem_alloc(sizeof(*put));
+    put->store = store;
     put->file = (AtomicFile){.fd = fd, .dir = directory_of(store, name), .name = mem_dup(name)};
     put->adopted = true;
     *ret_put = put;
@@ -187,8 +197,8 @@ store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_
     struct stat st;
     if (!put->adopted)
         TRY(file_copy_attributes(source_fd, source, put->file.fd, put->file.name));
-    /* Without this the name could survive a crash of the machine and the contents not. An adopted file
-     * may never have been synced by whoever wrote it. */
+    /* Without this the name could survive a crash of the machine and the contents not. An adopted
+     * file may never have been synced by whoever wrote it. */
     TRY(file_sync(put->file.fd, put->file.name));
     if (fstat(put->file.fd, &st) < 0)
         return fail_errno("stat '%s'", put->file.name);
@@ -199,13 +209,11 @@ store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_
 int
 store_put_publish(StorePut *put)
 {
+    int source_fd = put->file.fd;
     int result = atomic_publish(&put->file);
-    if (result == ATOMIC_EXISTS)
-        return STORE_EXISTS;
-    int error = result < 0 ? error_last()->os_error : 0;
-    bool no_link = error == EXDEV || error == EPERM || error == EMLINK || error == ENOENT ||
-                   error == EOPNOTSUPP;
-    return put->adopted && no_link ? STORE_CANNOT_LINK : result;
+    if (put->adopted && put->file.fd != source_fd)
+        put->store->links_fail = true;
+    return result == ATOMIC_EXISTS ? STORE_EXISTS : result;
 }
 
 void
@@ -220,7 +228,8 @@ store_put_free(StorePut *put)
 int
 store_sync(Store *store, const char *const *names, size_t count)
 {
-    char last[WAL_HASH_DIR_ROOM] = "-"; /* names come in order, so equal directories stand together */
+    char last[WAL_HASH_DIR_ROOM] =
+        "-"; /* names come in order, so equal directories stand together */
     for (size_t i = 0; i < count; i++) {
         char hash_dir[WAL_HASH_DIR_ROOM];
         wal_hash_dir(names[i], hash_dir);
@@ -247,6 +256,21 @@ by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* "" for a regular file; else a mark that makes it no WAL file's name. Links are followed, as
+ * elsewhere in the archive. */
+static const char *
+type_mark(DIR *dir, const struct dirent *entry)
+{
+    struct stat st = {0};
+    if (entry->d_type == DT_REG)
+        return "";
+    if (entry->d_type == DT_DIR)
+        return "/";
+    if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0)
+        return "?";
+    return S_ISREG(st.st_mode) ? "" : S_ISDIR(st.st_mode) ? "/" : "?";
+}
+
 /* The entries of a directory in byte order, dot-files left out. */
 static int
 list_sorted(const char *path, StrList *ret_names)
@@ -257,7 +281,7 @@ list_sorted(const char *path, StrList *ret_names)
     errno = 0;
     for (struct dirent *entry; (entry = readdir(dir)); errno = 0)
         if (entry->d_name[0] != '.')
-            strlist_add(ret_names, entry->d_name);
+            strlist_addf(ret_names, "%s%s", entry->d_name, type_mark(dir, entry));
     if (errno)
         return fail_errno("read directory '%s'", path);
     if (ret_names->count)
@@ -268,8 +292,8 @@ list_sorted(const char *path, StrList *ret_names)
 static bool
 is_hash_dir(const char *name)
 {
-    return strlen(name) == WAL_HASH_DIR_ROOM - 1 &&
-           strspn(name, "0123456789ABCDEF") == WAL_HASH_DIR_ROOM - 1;
+    size_t digits = strspn(name, "0123456789ABCDEF");
+    return digits == WAL_HASH_DIR_ROOM - 1 && strcmp(name + digits, "/") == 0;
 }
 
 static bool
@@ -311,8 +335,10 @@ store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_str
         if (wal_kind(names.items[i]) == WAL_HISTORY && is_file(store, names.items[i]))
             TRY(visit(context, names.items[i]));
     for (size_t i = 0; i < names.count; i++)
-        if (is_hash_dir(names.items[i]))
+        if (is_hash_dir(names.items[i])) {
+            names.items[i][WAL_HASH_DIR_ROOM - 1] = '\0';
             TRY(list_hash_dir(store, names.items[i], visit, context, &strangers));
+        }
     *ret_strangers = strangers;
     return 0;
 }

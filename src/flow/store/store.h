@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Where WAL rests: the archive directory, wals/ (interface 1.2). A file gets in by a StorePut: begun,
- * written, finished (durable, but still without its name) and published (never in the place of another
- * file); store_sync then makes the names durable, for many files at once.
+ * Where WAL rests: the archive directory, wals/ (interface 1.2). A file gets in by a StorePut:
+ * begun, written, finished (durable, but still without its name) and published (never in the place
+ * of another file); store_sync then makes the names durable, for many files at once.
  *
  * Any number of threads may have puts of their own under way. */
 #ifndef WALDEN_FLOW_STORE_STORE_H
@@ -40,7 +40,8 @@ int store_read(const Store *store, const char *name, int *ret_fd);
 int store_put_begin(Store *store, const char *name, StorePut **ret_put);
 
 /* As store_put_begin, but the open file itself will be published, by another link to it: no copy is
- * made. STORE_CANNOT_LINK when it rests on another file system. Takes a descriptor of its own. */
+ * made. STORE_CANNOT_LINK when it rests on another file system, or has other names or another
+ * owner. Takes a descriptor of its own. */
 enum { STORE_CANNOT_LINK = 2 };
 int store_put_adopt(Store *store, const char *name, int source_fd, StorePut **ret_put);
 
@@ -50,12 +51,12 @@ int store_put_fd(const StorePut *put);
 /* Appends; usable as a Sink. context is the StorePut. */
 int store_put_write(void *context, const void *data, size_t size);
 
-/* All is written: gives the file the attributes of the source (mode, times, user attributes) and makes
- * its contents durable. *ret_size is what the archive now spends on it. An adopted file is only synced. */
+/* All is written: gives the file the attributes of the source (mode, times, user attributes) and
+ * makes its contents durable. *ret_size is what the archive now spends on it. An adopted file is
+ * only synced. */
 int store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_t *ret_size);
 
-/* Gives it its name. STORE_EXISTS when the name is taken; STORE_CANNOT_LINK when an adopted file cannot
- * be linked after all. */
+/* Gives it its name. STORE_EXISTS when the name is taken. */
 enum { STORE_EXISTS = 1 };
 int store_put_publish(StorePut *put);
 
@@ -69,8 +70,10 @@ int store_sync(Store *store, const char *const *names, size_t count);
 /* Makes sure that a file which was found in the archive is durable, contents and name. */
 int store_sync_file(Store *store, const char *name, int fd);
 
-/* Calls visit for every archived WAL file: history files first, then the hash directories in order and
- * the files of each in order. Strangers, subdirectories and dot-files are counted and passed over. */
+/* Calls visit for every archived WAL file: history files first, then the hash directories in order
+ * and the files of each in order. Dot-files, and what is no file in wals/ itself, are passed over;
+ * whatever else is in a hash directory and is no WAL file that belongs there counts as a stranger.
+ */
 typedef int StoreVisit(void *context, const char *name);
 int store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_strangers);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * One line of xlog.db, written exactly as Barman writes it and read as leniently as Barman reads it. */
+ * One line of xlog.db, written exactly as Barman writes it and read as leniently as Barman reads
+ * it. */
 #include "flow/xlogdb/xlogdb.h"
 
 #include "base/file.h"
@@ -45,7 +46,8 @@ xlogdb_line_format(const WalFile *row, int columns, char *ret_line)
 static const char *const names[] = {"gzip", "pygzip", "pigz", "bzip2", "pybzip2",
                                     "xz",   "zstd",   "lz4",  "snappy"};
 
-/* The names that may stand in the column, as static text: rows outlive the line they were read from. */
+/* The names that may stand in the column, as static text: rows outlive the line they were read
+ * from. */
 static const char *
 codec_name(const char *text)
 {
@@ -62,7 +64,7 @@ parse_time(const char *text, struct timespec *ret_time)
 {
     char *end = NULL;
     double seconds = strtod(text, &end);
-    if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e15)
+    if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e18)
         return false;
     double whole = floor(seconds);
     ret_time->tv_sec = (time_t)whole;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The catalog file under its lock. Last stage of the way of a segment: a file counts as archived when
- * its line here is durable. Appending never reads the file (but for its last line), so its cost does
- * not depend on how long the catalog is. */
+ * The catalog file under its lock. Last stage of the way of a segment: a file counts as archived
+ * when its line here is durable. Appending never reads the file (but for its last line), so its
+ * cost does not depend on how long the catalog is. */
 #include "flow/xlogdb/xlogdb.h"
 
 #include "base/file.h"
@@ -51,7 +51,8 @@ xlogdb_free(XlogDb *db)
     free(db);
 }
 
-/* Looked at again under each lock: a Barman that was upgraded meanwhile has moved on to the new form. */
+/* Looked at again under each lock: a Barman that was upgraded meanwhile has moved on to the new
+ * form. */
 static void
 choose_form(XlogDb *db)
 {
@@ -163,8 +164,9 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, char ret_torn[WAL_N
 
     for (size_t i = 0; i < count; i++) {
         if (rows[i].encryption && db->columns == 4)
-            return hint(fail(ERR_UNSUPPORTED, "catalog '%s' is of a Barman before 3.13 and cannot say "
-                                              "that '%s' is encrypted",
+            return hint(fail(ERR_UNSUPPORTED,
+                             "catalog '%s' is of a Barman before 3.13 and cannot say "
+                             "that '%s' is encrypted",
                              db->path, rows[i].name),
                         "run rebuild-xlogdb with a newer Barman, or turn encryption off");
         str_append_part(&lines, line, xlogdb_line_format(&rows[i], db->columns, line));

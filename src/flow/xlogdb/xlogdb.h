@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The catalog of the archive, xlog.db (interface 3): one line for each archived WAL file, appended in
- * the order of archiving. Shared with Barman under its lock, in either generation of the format:
+ * The catalog of the archive, xlog.db (interface 3): one line for each archived WAL file, appended
+ * in the order of archiving. Shared with Barman under its lock, in either generation of the format:
  *
  *   <xlogdb_directory>/<server>-xlog.db   name size time compression encryption
  *   <wals_directory>/xlog.db              name size time compression    (Barman before 3.13)
@@ -38,30 +38,31 @@ const char *xlogdb_path(XlogDb *db);
 bool xlogdb_exists(XlogDb *db);
 
 /* Appends the rows and returns when they are durable: all of them or, on failure, none. Creates the
- * file when it is missing. A last line that a crash has left torn is taken off first; its WAL name (of
- * at least a segment's length) goes to ret_torn, else "": the caller knows whether the file is in the
- * archive and has its row added. Waits for the lock up to its deadline, then ERR_BUSY. */
+ * file when it is missing. A last line that a crash has left torn is taken off first; its WAL name
+ * (of at least a segment's length) goes to ret_torn, else "": the caller knows whether the file is
+ * in the archive and has its row added. Waits for the lock up to its deadline, then ERR_BUSY. */
 int xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, char ret_torn[WAL_NAME_ROOM]);
 
 /* Which of the names have a row: ret_found[i]. One reading for all of them. */
 int xlogdb_contains(XlogDb *db, const char *const *names, size_t count, bool *ret_found);
 
-/* Calls visit for each row in file order, under the shared lock; a visit that returns non-zero ends it
- * with that result. Damaged lines are counted and passed over. A missing file has no rows. */
+/* Calls visit for each row in file order, under the shared lock; a visit that returns non-zero ends
+ * it with that result. Damaged lines, a torn last one too, are counted and passed over. A missing
+ * file has no rows. */
 typedef int XlogDbVisit(void *context, const WalFile *row);
 int xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged);
 
-/* Replaces the whole catalog: written beside it, made durable, renamed over it, all under the lock, so
- * that a crash leaves the one or the other. `produce` is called under the lock and calls xlogdb_edit_emit for each
- * row of the new one; xlogdb_edit_read reads the present one. */
+/* Replaces the whole catalog: written beside it, made durable, renamed over it, all under the lock,
+ * so that a crash leaves the one or the other. `produce` is called under the lock and calls
+ * xlogdb_edit_emit for each row of the new one; xlogdb_edit_read reads the present one. */
 typedef struct XlogDbEdit XlogDbEdit;
 typedef int XlogDbProduce(void *context, XlogDbEdit *edit);
 int xlogdb_replace(XlogDb *db, XlogDbProduce *produce, void *context);
 int xlogdb_edit_emit(XlogDbEdit *edit, const WalFile *row);
 int xlogdb_edit_read(XlogDbEdit *edit, XlogDbVisit *visit, void *context, size_t *ret_damaged);
 
-/* One line as it is written, with its line feed. columns is 4 or 5. Room for XLOGDB_LINE_ROOM bytes;
- * returns the length. */
+/* One line as it is written, with its line feed. columns is 4 or 5. Room for XLOGDB_LINE_ROOM
+ * bytes; returns the length. */
 enum { XLOGDB_LINE_ROOM = 256 };
 size_t xlogdb_line_format(const WalFile *row, int columns, char *ret_line);
 
@@ -72,8 +73,8 @@ bool xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row);
  * missing? Otherwise a crash has torn it, and what it seems to say may be wrong. */
 bool xlogdb_line_is_whole(const char *line);
 
-/* The time column: shortest decimal text that reads back as the same double, as Python writes it. Room
- * for 32 bytes. */
+/* The time column: shortest decimal text that reads back as the same double, as Python writes it.
+ * Room for 32 bytes. */
 enum { XLOGDB_TIME_ROOM = 32 };
 void xlogdb_time_format(struct timespec time, char *ret_text);
 

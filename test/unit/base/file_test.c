@@ -99,13 +99,14 @@ test_sweep_takes_only_our_temporaries(void **state)
 {
     (void)state;
     char *dir = scratch_make();
-    const char *const keep[] = {"000000010000000000000001", ".hidden.tmp", "x.1.tmp", ".x.1.tmpx",
-                                ".1.tmp"};
+    AUTO(free) char *alive = mem_printf(".000000010000000000000003.%d.tmp", (int)getpid());
+    const char *const keep[] = {
+        "000000010000000000000001", ".hidden.tmp", "x.1.tmp", ".x.1.tmpx", ".1.tmp", alive};
     for (size_t i = 0; i < COUNT_OF(keep); i++) {
         AUTO(free) char *path = mem_printf("%s/%s", dir, keep[i]);
         put(path, "x");
     }
-    AUTO(free) char *stale = mem_printf("%s/.000000010000000000000002.4711.tmp", dir);
+    AUTO(free) char *stale = mem_printf("%s/.000000010000000000000002.2000000000.tmp", dir);
     put(stale, "x");
     assert_done(dir_sweep(dir));
     assert_int_equal(access(stale, F_OK), -1);

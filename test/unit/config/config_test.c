@@ -207,8 +207,8 @@ test_inheritance(void **state)
     assert_value(site, "c", "archiver", "false");
     assert_value(site, "c", "errors_directory", "@/elsewhere/errors");
     const char *const warnings[] = {
-        "@/main.conf:10: 'many' is no value for 'archiver_batch_size', ignored: expected a whole "
-        "number"};
+        "@/main.conf:10: 'many' is no value for 'archiver_batch_size' (expected a whole "
+        "number), ignored"};
     assert_warnings(site, 1, warnings);
 }
 
@@ -282,8 +282,8 @@ test_warnings(void **state)
                     "quite_another_thing = 1\n"
                     "[b]\ncustom_compression_magic = 1f8b\nwals_directory =\nactive = none\n");
     const char *const warnings[] = {
-        "@/main.conf:5: 'loud' is no value for 'log_level', ignored: expected DEBUG, INFO, "
-        "WARNING, ERROR, CRITICAL or a number",
+        "@/main.conf:5: 'loud' is no value for 'log_level' (expected DEBUG, INFO, "
+        "WARNING, ERROR, CRITICAL or a number), ignored",
         "@/main.conf:3: option 'active' in section [barman] belongs in the section of a server, "
         "ignored",
         "@/main.conf:8: option 'archiver_batchsize' in section [a] is not known, ignored; did you "
@@ -291,12 +291,12 @@ test_warnings(void **state)
         "@/main.conf:9: option 'barman_user' in section [a] belongs in section [barman], ignored",
         "@/main.conf:11: option 'quite_another_thing' in section [a] is not known, ignored",
         /* once, however many inherit it */
-        "@/main.conf:6: 'soon' is no value for 'hook_timeout', ignored: expected a time as '90', "
-        "'5 min' or '2 days'",
+        "@/main.conf:6: 'soon' is no value for 'hook_timeout' (expected a time as '90', "
+        "'5 min' or '2 days'), ignored",
         "@/main.conf:15: 'active' cannot be without a value, ignored",
         "@/main.conf:14: 'wals_directory' cannot be without a value, ignored",
-        "@/main.conf:13: '1f8b' is no value for 'custom_compression_magic', ignored: expected '0x' "
-        "and hexadecimal digits, two for each byte",
+        "@/main.conf:13: '1f8b' is no value for 'custom_compression_magic' (expected '0x' "
+        "and hexadecimal digits, two for each byte), ignored",
     };
     assert_warnings(site, COUNT_OF(warnings), warnings);
     assert_value(site, NULL, "log_level", "INFO");
@@ -355,6 +355,22 @@ test_files(void **state)
 }
 
 static void
+test_denied(void **state)
+{
+    Site *site = *state;
+    Config *config = NULL;
+    if (geteuid() == 0 && seteuid(65534) < 0)
+        skip();
+    chmod(site->dir, 0);
+    int result = config_load(site->main, &config);
+    if (seteuid(getuid()) < 0)
+        abort();
+    chmod(site->dir, 0700);
+    assert_fails(result, ERR_CONFIG, "Permission denied");
+    assert_true(strstr(error_last()->hint, "must be able to read it"));
+}
+
+static void
 test_search(void **state)
 {
     Site *site = *state;
@@ -400,6 +416,12 @@ test_included_files(void **state)
         "@/main.conf:3: '@/none' is not a directory, no files are included"};
     assert_warnings(site, 1, missing);
 
+    /* A value keeps its meaning when a later file changes what it was made of. */
+    write_file(site, "@/d/2.conf", "[a]\nroot = /later\n");
+    load_home(site, "configuration_files_directory = @/d\n"
+                    "[a]\nroot = /first\nbackup_directory = %(root)s/a\n");
+    assert_value(site, "a", "backup_directory", "/first/a");
+
     const char *with_files =
         "[barman]\nbarman_home = @/home\nconfiguration_files_directory = @/d\n";
     write_file(site, "@/d/3.conf", "[barman]\nbarman_home = @/home\n");
@@ -407,6 +429,10 @@ test_included_files(void **state)
     write_file(site, "@/d/3.conf", "[barman]\n\nbarman_home = @/other\n");
     assert_fails(load(site, with_files), ERR_CONFIG,
                  with_dir(site, "@/d/3.conf:3: section [barman] cannot be changed"));
+    write_file(site, "@/d/3.conf", "[DEFAULT]\ncompression = xz\n[c]\n");
+    assert_done(load(site, with_files));
+    write_file(site, "@/d/3.conf", "[DEFAULT]\ncompression = xz\n[barman]\n");
+    assert_fails(load(site, with_files), ERR_CONFIG, with_dir(site, "@/d/3.conf:2: section"));
     write_file(site, "@/d/3.conf", "[c]\nbroken\n");
     assert_fails(load(site, with_files), ERR_CONFIG, with_dir(site, "@/d/3.conf:2: 'broken'"));
     unlink(with_dir(site, "@/d/3.conf"));
@@ -460,6 +486,14 @@ test_models(void **state)
     write_file(site, "@/home/pg/.active-model.auto", " \n");
     load_home(site, text);
     assert_false(config_find_server(site->config, "pg")->disabled);
+    const char *path = with_dir(site, "@/home/pg/.active-model.auto");
+    assert_int_equal(unlink(path), 0);
+    assert_done(dir_make(path));
+    load_home(site, text);
+    assert_message(site, "pg", "active model: read '");
+    assert_int_equal(rmdir(path), 0);
+    load_home(site, text);
+    assert_false(config_find_server(site->config, "pg")->disabled);
 
     load_home(site, "[m]\nmodel = true\nbackup_directory = /x\npre_archive_script = y\n");
     const char *const warnings[] = {
@@ -493,19 +527,13 @@ main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_defaults),
-        CASE(test_inheritance),
-        CASE(test_interpolation),
-        CASE(test_interpolation_is_bounded),
-        CASE(test_forced_archiver),
-        CASE(test_warnings),
-        CASE(test_fatal),
-        CASE(test_files),
-        CASE(test_search),
-        CASE(test_included_files),
-        CASE(test_default_section),
-        CASE(test_models),
-        CASE(test_disabled_servers),
+        CASE(test_defaults),        CASE(test_inheritance),
+        CASE(test_interpolation),   CASE(test_interpolation_is_bounded),
+        CASE(test_forced_archiver), CASE(test_warnings),
+        CASE(test_fatal),           CASE(test_files),
+        CASE(test_denied),          CASE(test_search),
+        CASE(test_included_files),  CASE(test_default_section),
+        CASE(test_models),          CASE(test_disabled_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,15 +5,12 @@ import bz2
 import gzip
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import time
 
 import pytest
 from home import WALDEN, execute
-from support import TESTS_RUN_AS_ROOT, as_user, beside, give_all, locked, started, wait_for
-from wal import MIB, make_wal, segment_name, segment_names, wal_bytes
+from support import TESTS_RUN_AS_ROOT, as_user, beside, give_all, locked, wait_for
+from wal import MIB, make_wal, segment_name, wal_bytes
 
 NAME = segment_name(1)
 OTHER = segment_name(2)
@@ -515,7 +512,8 @@ def test_peek_into_a_full_disk(archive):
 
 def test_file_size_limit(archive, workdir):
     """As a full disk in the middle of the file."""
-    done = execute(["sh", "-c", f"ulimit -f 500; trap '' XFSZ; {WALDEN} -c {archive.conf} get-wal -o {workdir} main {NAME}"])
+    command = f"{WALDEN} -c {archive.conf} get-wal -o {workdir} main {NAME}"
+    done = execute(["sh", "-c", f"ulimit -f 500; trap '' XFSZ; {command}"])
     assert done.returncode == UNCERTAIN
     assert not (workdir / NAME).exists()
 

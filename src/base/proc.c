@@ -100,11 +100,13 @@ line_end(ProcSpec *spec, Pipe *from)
     str_clear(&from->line);
 }
 
+enum { DRAIN_SIZE = 4096, PIPE_SIZE = 64 << 10, DRAINS_AFTER_END = PIPE_SIZE / DRAIN_SIZE };
+
 /* Takes what is there; closes the pipe at its end. A line without end is cut at 4 KiB. */
 static void
 drain(ProcSpec *spec, Pipe *from)
 {
-    char buffer[4096];
+    char buffer[DRAIN_SIZE];
     ssize_t got = read(from->fd, buffer, sizeof(buffer));
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return;
@@ -184,11 +186,13 @@ end_group(pid_t pid)
 }
 
 /* Follows the program until it has ended. Its end counts, not the end of its output: a hook may
- * leave a daemon behind that keeps the pipes. */
+ * leave a daemon behind that keeps the pipes, and goes on writing. What they held at its end is
+ * still taken. */
 static int
 follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
 {
     int64_t deadline = spec->timeout_ms ? clock_ms() + spec->timeout_ms : INT64_MAX;
+    int left = DRAINS_AFTER_END;
     for (bool ended = false;;) {
         struct pollfd polls[2] = {{.fd = pipes[0].fd, .events = POLLIN},
                                   {.fd = pipes[1].fd, .events = POLLIN}};
@@ -196,7 +200,7 @@ follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
         for (int i = 0; i < 2 && ready > 0; i++)
             if (polls[i].revents)
                 drain(spec, &pipes[i]);
-        if (ended && ready <= 0)
+        if (ended && (ready <= 0 || left-- == 0))
             return 0;
         if (!ended)
             ended = waitpid(pid, ret_wait_status, WNOHANG) == pid;

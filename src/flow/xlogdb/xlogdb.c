@@ -236,15 +236,30 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
                : 0;
 }
 
+/* The next line into a buffer of XLOGDB_LINE_ROOM bytes; of a longer one, which is damaged, its
+ * beginning. Its length with the line feed; 0 at the end of the file. */
+static size_t
+next_line(FILE *file, char *buffer)
+{
+    size_t length = 0, room = XLOGDB_LINE_ROOM - 1;
+    for (int c; (c = getc_unlocked(file)) != EOF;) {
+        if (length < room)
+            buffer[length++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    buffer[length] = '\0';
+    return length;
+}
+
 static int
 read_rows(FILE *file, const char *path, XlogDbVisit *visit, void *context, size_t *damaged)
 {
-    AUTO(free) char *line = NULL;
-    size_t room = 0;
-    for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
+    char line[XLOGDB_LINE_ROOM];
+    for (size_t length; (length = next_line(file, line)) > 0;) {
         WalFile row;
         bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line);
-        if (torn || !xlogdb_line_parse(line, (size_t)length, &row)) {
+        if (torn || !xlogdb_line_parse(line, length, &row)) {
             (*damaged)++;
             continue;
         }

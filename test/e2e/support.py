@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import pwd
 import subprocess
 import time
 
@@ -60,8 +61,6 @@ def as_user(name="nobody"):
 
 def give_all(path, user="nobody"):
     """Makes the user the owner of a tree."""
-    import pwd
-
     who = pwd.getpwnam(user)
     for entry in [pathlib.Path(path), *pathlib.Path(path).rglob("*")]:
         os.chown(entry, who.pw_uid, who.pw_gid, follow_symlinks=False)
@@ -71,8 +70,3 @@ def set_time(path, seconds, nanoseconds=0):
     """Sets the time of modification, to the nanosecond."""
     stamp = seconds * 1_000_000_000 + nanoseconds
     os.utime(path, ns=(stamp, stamp))
-
-
-def no_tracebacks(done):
-    assert done.returncode >= 0, f"ended by signal {-done.returncode}: {done.stderr}"
-    return done

@@ -5,8 +5,8 @@ import bz2
 import fcntl
 import gzip
 import os
-import re
 import shutil
+import subprocess
 
 import pytest
 from home import BARMAN, Home
@@ -82,7 +82,7 @@ def test_in_turns(old, codec):
         assert old.get(name).stdout == data[name]
 
 
-@pytest.mark.parametrize("codec", BOTH_HAVE)
+@pytest.mark.parametrize("codec", [None, "gzip", "pybzip2", "custom"])
 def test_each_knows_the_files_of_the_other_again(old, codec):
     use(old, codec)
     bring(old, NAME)
@@ -98,7 +98,7 @@ def test_each_knows_the_files_of_the_other_again(old, codec):
     assert old.waiting() == old.rejected() == []
 
 
-@pytest.mark.parametrize("codec", BOTH_HAVE)
+@pytest.mark.parametrize("codec", [None, "pigz", "pybzip2", "custom"])
 def test_rebuild(old, codec):
     """Barman over what we wrote, and we over what it made of it."""
     use(old, codec)
@@ -402,7 +402,7 @@ def test_lock_file_that_cron_removed_while_we_waited(old):
             path.unlink()
             with locked(path) as current:
                 fcntl.flock(removed, fcntl.LOCK_UN)
-                with pytest.raises(Exception):
+                with pytest.raises(subprocess.TimeoutExpired):
                     process.wait(0.5)
                 assert old.rows() == []
                 fcntl.flock(current, fcntl.LOCK_UN)

@@ -7,8 +7,8 @@ import os
 import re
 
 import pytest
-from home import Home, run
-from support import TESTS_RUN_AS_ROOT, as_user
+from home import WALDEN, Home, execute, run
+from support import TESTS_RUN_AS_ROOT, as_user, started
 from wal import make_wal, segment_name
 
 COMMANDS = ["archive-wal", "get-wal", "list-servers", "rebuild-xlogdb", "show-servers"]
@@ -100,7 +100,6 @@ def test_global_options_may_be_abbreviated(home, args):
 
 
 def test_options_may_stand_behind_arguments(home):
-    make_wal(home.wals / SEGMENT[:16], SEGMENT) if (home.wals / SEGMENT[:16]).mkdir() else None
     done = home.walden("get-wal", "main", SEGMENT, "--test")
     assert done.returncode == 0
     assert done.stdout == "Ready to retrieve WAL files from the server main\n"
@@ -130,7 +129,7 @@ def test_list_servers(three):
         "asleep - Old one (inactive)",
         "broken -  (WARNING: disabled)",
         "main - test",
-    ] or done.stdout.splitlines()[1].startswith("broken")
+    ]
     assert three.walden("list-servers", "--minimal").stdout == "asleep\nbroken\nmain\n"
     assert three.walden("list-server", "--minimal").stdout == "asleep\nbroken\nmain\n"
 
@@ -340,8 +339,6 @@ def test_broken_configuration(workdir, text, words, command, code):
 @pytest.mark.skipif(not TESTS_RUN_AS_ROOT, reason="needs another account")
 def test_unreadable_configuration(home):
     home.conf.chmod(0o600)
-    from home import WALDEN, execute
-
     done = execute([*as_user(), WALDEN, "-c", home.conf, "list-servers"])
     failed_on_stderr(done, 1, str(home.conf), "Permission denied")
 
@@ -387,9 +384,6 @@ def test_home_that_belongs_to_somebody_else(workdir):
 
 @pytest.mark.parametrize("command", [["list-servers"], ["--version"], ["--help"], ["show-servers", "all"]])
 def test_full_disk_under_standard_output(home, command):
-    from support import started
-    from home import WALDEN
-
     with open("/dev/full", "wb") as full, started([WALDEN, "-c", home.conf, *command], stdout=full) as p:
         assert p.wait(20) != 0
 
@@ -397,8 +391,6 @@ def test_full_disk_under_standard_output(home, command):
 @pytest.mark.parametrize("close", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])
 def test_closed_descriptors_never_get_into_the_archive(home, close):
     """A file that is opened as descriptor 1 or 2 would take what is printed."""
-    from home import WALDEN, execute
-
     home.globals["log_file"] = None
     home.configure(compression="gzip")
     data = make_wal(home.incoming, SEGMENT).read_bytes()

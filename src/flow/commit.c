@@ -117,13 +117,21 @@ collect_rows(Committer *c, Item *const *items, size_t count, WalFile *rows, size
     return 0;
 }
 
+/* For a catalog line that a crash has torn */
+static int
+lookup_row(void *context, const char *name, WalFile *ret_row)
+{
+    const Committer *c = context;
+    int found = archived_row(c->recipe->store, &c->recipe->custom, name, ret_row);
+    return found == STORE_MISSING ? XLOGDB_UNKNOWN : found;
+}
+
 /* Steps 2 (its second half) and 3 */
 static int
 make_durable(Committer *c, Item *const *items, size_t count)
 {
     const char *names[GROUP_MAX];
     WalFile rows[GROUP_MAX];
-    char torn[WAL_NAME_ROOM] = "";
     size_t settled = 0, row_count = 0;
     for (size_t i = 0; i < count; i++) {
         if (items[i]->state == ITEM_SAME) {
@@ -142,23 +150,7 @@ make_durable(Committer *c, Item *const *items, size_t count)
     TRY(collect_rows(c, items, count, rows, &row_count));
     if (row_count == 0)
         return 0;
-    TRY(xlogdb_append(c->db, rows, row_count, torn));
-    for (size_t i = 0; i < row_count && torn[0]; i++)
-        if (strcmp(rows[i].name, torn) == 0)
-            torn[0] = '\0';
-    if (!torn[0])
-        return 0;
-    /* The line that a crash tore was of a file that may well be archived, and its source gone. Or
-     * its name was torn too ("...01" of "...01.partial") and has a row already. */
-    const char *name = torn;
-    bool listed = false;
-    TRY(xlogdb_contains(c->db, &name, 1, &listed));
-    if (listed)
-        return 0;
-    int result = archived_row(c->recipe->store, &c->recipe->custom, torn, &rows[0]);
-    if (result == 0)
-        result = xlogdb_append(c->db, rows, 1, torn);
-    return result < 0 ? result : 0;
+    return xlogdb_append(c->db, rows, row_count, lookup_row, c);
 }
 
 /* Does the name in incoming/ still lead to what was examined? Else it is for the next run. */

@@ -221,9 +221,10 @@ retrieve_peek(const Retrieval *what, size_t limit, void (*visit)(void *context, 
             if (name.kind != WAL_SEGMENT || !wal_name_next(&name, 0, &name))
                 return 0;
         } else {
-            /* The segment size is not known. Where the numbers of a log file end, at a power of
-             * two, the next segment may be number 0 of the next log file. */
-            bool border = name.kind == WAL_SEGMENT && name.seg && !(name.seg & (name.seg - 1));
+            /* The segment size is not known. Where the numbers of a log file can end, at as many
+             * segments as make 4 GiB, the next segment may be number 0 of the next log file. */
+            bool border = name.kind == WAL_SEGMENT && name.seg &&
+                          wal_segment_size_valid((UINT64_C(1) << 32) / name.seg);
             if (!border || name.log == UINT32_MAX)
                 return 0;
             name.seg = 0;

@@ -218,7 +218,8 @@ def test_peek_over_the_border_of_a_log(home, seg_size, last):
 @pytest.mark.parametrize("first", [0, 1, 2, 3, 4, 5, 15, 16, 17, 0xFF, 0x100, 0xFFF, 0x1000])
 @pytest.mark.parametrize("present", [[3], [1, 2, 3], [0xFF, 0x1000], [16, 17], [0xFFE, 0xFFF]])
 def test_peek_goes_as_barman_goes(home, first, present):
-    """Not against Barman itself, which would take minutes; its rule in Python."""
+    """Not against Barman itself, which would take minutes; its rule in Python, but for this: Barman
+    jumps at the powers of two 1 and 2 as well, where no log file ends."""
     have = {segment_name(number) for number in present} | {"000000010000000100000000"}
     for name in have:
         (home.incoming / name).touch()
@@ -231,7 +232,7 @@ def test_peek_goes_as_barman_goes(home, first, present):
         if exists(log, segment):
             expected.append(f"00000001{log:08X}{segment:08X}")
             segment, jumped = segment + 1, False
-        elif not jumped and segment and segment & (segment - 1) == 0:
+        elif not jumped and 4 <= segment <= 4096 and segment & (segment - 1) == 0:
             log, segment, jumped = log + 1, 0, True
         else:
             break

@@ -89,15 +89,34 @@ take_lock(XlogDb *db, LockKind kind, Lock *ret_lock)
     return 0;
 }
 
-/* Where the last whole line ends, and the name in what a crash has left behind it. */
+/* What a crash has left behind the last line feed */
+typedef struct Tail {
+    off_t start;            /* where the last whole line ends; the file's size if nothing follows */
+    bool only_feed_missing; /* the line is whole but for its line feed */
+    char name[WAL_NAME_ROOM]; /* of a WAL file, as far as it is there; or empty */
+} Tail;
+
+static void
+read_tail(const char *text, size_t length, Tail *tail)
+{
+    char line[XLOGDB_LINE_ROOM] = "";
+    size_t kept = strnlen(text, length < sizeof(line) - 1 ? length : sizeof(line) - 1);
+    WalFile row;
+    memcpy(line, text, kept);
+    tail->only_feed_missing =
+        kept == length && xlogdb_line_is_whole(line) && xlogdb_line_parse(line, kept, &row);
+    line[strcspn(line, " \t")] = '\0';
+    if (wal_kind(line) != WAL_NONE)
+        snprintf(tail->name, sizeof(tail->name), "%s", line);
+}
+
 static int
-find_tail(int fd, const char *path, off_t size, off_t *ret_whole, char *ret_torn)
+find_tail(int fd, const char *path, off_t size, Tail *ret_tail)
 {
     char buffer[4096];
-    off_t end = size;
     size_t got = 0;
-    ret_torn[0] = '\0';
-    while (end > 0) {
+    *ret_tail = (Tail){.start = 0};
+    for (off_t end = size; end > 0;) {
         off_t start = end > (off_t)sizeof(buffer) ? end - (off_t)sizeof(buffer) : 0;
         if (lseek(fd, start, SEEK_SET) < 0)
             return fail_errno("seek in '%s'", path);
@@ -105,63 +124,46 @@ find_tail(int fd, const char *path, off_t size, off_t *ret_whole, char *ret_torn
         const char *feed = memrchr(buffer, '\n', got);
         const char *line = feed ? feed + 1 : buffer;
         if (feed || start == 0) {
-            *ret_whole = start + (line - buffer);
-            size_t length = strnlen(line, (size_t)(buffer + got - line));
-            length = length < WAL_NAME_ROOM - 1 ? length : WAL_NAME_ROOM - 1;
-            memcpy(ret_torn, line, length);
-            ret_torn[length] = '\0';
-            ret_torn[strcspn(ret_torn, " \t")] = '\0';
-            if (wal_kind(ret_torn) == WAL_NONE)
-                ret_torn[0] = '\0';
+            ret_tail->start = start + (line - buffer);
+            read_tail(line, (size_t)(buffer + got - line), ret_tail);
             return 0;
         }
         end = start; /* more than a page without a line feed: all of it is torn */
     }
-    *ret_whole = 0;
     return 0;
 }
 
-/* After a crash the last line may lack its end; what is appended would be glued to it. */
+static int read_file(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged);
+
 static int
-repair_tail(int fd, const char *path, off_t *size, char *ret_torn)
+has_name(void *context, const WalFile *row)
 {
-    char last = '\n';
-    ret_torn[0] = '\0';
-    if (*size > 0 && pread(fd, &last, 1, *size - 1) != 1)
-        return fail_errno("read the end of '%s'", path);
-    if (last == '\n')
+    return strcmp(context, row->name) == 0;
+}
+
+/* The line that takes the place of the torn one. Its file may well be archived, and its source
+ * gone; or the name was torn too ("...01" of "...01.partial") and has its row. */
+static int
+mend_tail(const XlogDb *db, const Tail *tail, XlogDbLookup *lookup, void *context, Str *lines)
+{
+    char line[XLOGDB_LINE_ROOM];
+    size_t damaged = 0;
+    WalFile row;
+    if (!tail->name[0])
         return 0;
-    off_t whole = 0;
-    TRY(find_tail(fd, path, *size, &whole, ret_torn));
-    log_warning("catalog '%s' ends in a torn line of %lld bytes (%s), taking it off", path,
-                (long long)(*size - whole), ret_torn[0] ? ret_torn : "no WAL file name in it");
-    if (ftruncate(fd, whole) < 0)
-        return fail_errno("take the torn line off '%s'", path);
-    *size = whole;
-    return 0;
+    int listed = read_file(db, has_name, (void *)tail->name, &damaged);
+    if (listed != 0)
+        return listed < 0 ? listed : 0;
+    int found = lookup(context, tail->name, &row);
+    if (found == 0)
+        str_append_part(lines, line, xlogdb_line_format(&row, db->columns, line));
+    return found < 0 ? found : 0;
 }
 
-/* Under the lock: the rows in one write, then fsync. */
 static int
-append_lines(int fd, const char *path, off_t size, const Str *lines)
+format_rows(const XlogDb *db, const WalFile *rows, size_t count, Str *lines)
 {
-    int result = file_write(fd, lines->data, lines->length, path);
-    if (result == 0)
-        result = file_sync(fd, path);
-    if (result < 0 && ftruncate(fd, size) < 0) /* all or none; a torn rest is repaired next time */
-        log_debug("'%s' keeps a torn line", path);
-    return result;
-}
-
-int
-xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, char ret_torn[WAL_NAME_ROOM])
-{
-    AUTO(lock) Lock lock = LOCK_NONE;
-    AUTO(str) Str lines = {0};
-    char line[XLOGDB_LINE_ROOM], torn[WAL_NAME_ROOM];
-    TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
-    TRY(dir_make(db->directory));
-
+    char line[XLOGDB_LINE_ROOM];
     for (size_t i = 0; i < count; i++) {
         if (rows[i].encryption && db->columns == 4)
             return hint(fail(ERR_UNSUPPORTED,
@@ -169,19 +171,69 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, char ret_torn[WAL_N
                              "that '%s' is encrypted",
                              db->path, rows[i].name),
                         "run rebuild-xlogdb with a newer Barman, or turn encryption off");
-        str_append_part(&lines, line, xlogdb_line_format(&rows[i], db->columns, line));
+        str_append_part(lines, line, xlogdb_line_format(&rows[i], db->columns, line));
     }
-    AUTO(close) int fd = open(db->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    return 0;
+}
+
+/* One write over whatever stands behind `start`, then fsync. */
+static int
+write_lines(int fd, const char *path, off_t start, off_t size, const Str *lines)
+{
+    off_t end = start + (off_t)lines->length;
+    if (lseek(fd, start, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", path);
+    int result = file_write(fd, str_text(lines), lines->length, path);
+    if (result == 0 && end < size && ftruncate(fd, end) < 0)
+        result = fail_errno("take the torn line off '%s'", path);
+    if (result == 0)
+        result = file_sync(fd, path);
+    /* All or none; where a torn line stood before, its successor still names the same file. */
+    if (result < 0 && start == size && ftruncate(fd, size) < 0)
+        log_debug("'%s' keeps a torn line", path);
+    return result;
+}
+
+static bool
+is_among(const char *name, const WalFile *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(rows[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+int
+xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *lookup, void *context)
+{
+    AUTO(lock) Lock lock = LOCK_NONE;
+    AUTO(str) Str lines = {0};
+    TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
+    TRY(dir_make(db->directory));
+    AUTO(close) int fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
     if (size < 0)
         return fail_errno("open catalog '%s'", db->path);
     if (size == 0) /* new, or an earlier creator died before this */
         TRY(dir_sync(db->directory));
-    TRY(repair_tail(fd, db->path, &size, torn));
-    if (lines.length > 0)
-        TRY(append_lines(fd, db->path, size, &lines));
-    memcpy(ret_torn, torn, sizeof(torn));
-    return 0;
+
+    /* A torn last line would be glued to what is appended. */
+    Tail tail;
+    TRY(find_tail(fd, db->path, size, &tail));
+    if (tail.start < size)
+        log_warning("catalog '%s' ends in a torn line of %lld bytes (%s), mending it", db->path,
+                    (long long)(size - tail.start),
+                    tail.name[0] ? tail.name : "no WAL file name in it");
+    if (tail.only_feed_missing) {
+        tail.start = size;
+        str_append(&lines, "\n");
+    } else if (!is_among(tail.name, rows, count)) {
+        TRY(mend_tail(db, &tail, lookup, context, &lines));
+    }
+    TRY(format_rows(db, rows, count, &lines));
+    return lines.length > 0 || tail.start < size
+               ? write_lines(fd, db->path, tail.start, size, &lines)
+               : 0;
 }
 
 static int

@@ -155,7 +155,7 @@ test_torn_row_comes_back(void **state)
     write_text(site->catalog, SEG_1 "\t10485");
     wait_with_time(site, SEG_2, 2);
     assert_run(site, "1 0 0 0 0");
-    assert_text(site->catalog, SEG_2 ROW SEG_1 ROW);
+    assert_text(site->catalog, SEG_1 ROW SEG_2 ROW);
     /* of a label's line only the segment's name is left */
     write_text(site->catalog, SEG_1 ROW SEG_2 ROW SEG_1);
     wait_with_time(site, SEG_3, 3);

@@ -14,10 +14,13 @@
 #define SEG_2 "000000010000000000000002"
 #define ROW_1 SEG_1 "\t16777216\t1704067200.0\tgzip\tNone\n"
 #define ROW_2 SEG_2 "\t16777216\t1704067200.0\tNone\tNone\n"
+#define SEG_3 "000000010000000000000003"
+#define ROW_3 SEG_3 "\t16777216\t1704067200.0\tNone\tNone\n"
 #define ROW_2_OLD SEG_2 "\t16777216\t1704067200.0\tNone\n"
 
 static const WalFile row_1 = {SEG_1, WAL_SEGMENT, 16777216, {1704067200, 0}, "gzip", NULL};
 static const WalFile row_2 = {SEG_2, WAL_SEGMENT, 16777216, {1704067200, 0}, NULL, NULL};
+static const WalFile row_3 = {SEG_3, WAL_SEGMENT, 16777216, {1704067200, 0}, NULL, NULL};
 
 static bool disk_fails;
 int __real_fsync(int fd);
@@ -63,13 +66,40 @@ teardown(void **state)
     return 0;
 }
 
+/* Which name the catalog asked for, because it found it in a torn line */
+static char asked[WAL_NAME_ROOM];
+
+static int
+lookup_none(void *context, const char *name, WalFile *ret_row)
+{
+    (void)context, (void)ret_row;
+    snprintf(asked, sizeof(asked), "%s", name);
+    return XLOGDB_UNKNOWN;
+}
+
+/* The torn file is archived: as row_2 but for its name */
+static int
+lookup_row(void *context, const char *name, WalFile *ret_row)
+{
+    const WalFile *row = context;
+    lookup_none(NULL, name, NULL);
+    *ret_row = *row;
+    snprintf(ret_row->name, sizeof(ret_row->name), "%s", name);
+    return 0;
+}
+
+static int
+append_rows(Home *home, const WalFile *rows, size_t count)
+{
+    asked[0] = '\0';
+    return xlogdb_append(home->db, rows, count, lookup_none, NULL);
+}
+
 static int
 append(Home *home, const WalFile *row)
 {
-    char torn[WAL_NAME_ROOM] = "untouched";
-    int result = xlogdb_append(home->db, row, 1, torn);
-    if (result == 0)
-        assert_string_equal(torn, "");
+    int result = append_rows(home, row, 1);
+    assert_string_equal(asked, "");
     return result;
 }
 
@@ -110,7 +140,6 @@ static void
 test_which_generation(void **state)
 {
     Home *home = *state;
-    char torn[WAL_NAME_ROOM];
     WalFile encrypted = row_1;
     encrypted.encryption = "gpg";
     WalFile both[] = {row_2, encrypted};
@@ -118,14 +147,14 @@ test_which_generation(void **state)
     write_text(home->old, "");
     assert_string_equal(xlogdb_path(home->db), home->old);
     assert_done(append(home, &row_2));
-    assert_fails(xlogdb_append(home->db, both, 2, torn), ERR_UNSUPPORTED, "before 3.13");
+    assert_fails(append_rows(home, both, 2), ERR_UNSUPPORTED, "before 3.13");
     assert_text(home->old, ROW_2_OLD); /* the row before the refused one did not get in either */
     assert_false(exists(home->current));
 
     /* Barman was upgraded: both are there, the new one counts. */
     write_text(home->current, ROW_1);
     assert_string_equal(xlogdb_path(home->db), home->current);
-    assert_done(xlogdb_append(home->db, &encrypted, 1, torn));
+    assert_done(append_rows(home, &encrypted, 1));
     assert_rows(home, SEG_1 " 16777216 gzip -;" SEG_1 " 16777216 gzip gpg;", 0);
     assert_text(home->old, ROW_2_OLD);
 }
@@ -134,28 +163,49 @@ static void
 test_append_nothing(void **state)
 {
     Home *home = *state;
-    char torn[WAL_NAME_ROOM];
     write_text(home->current, ROW_1 SEG_2);
-    assert_done(xlogdb_append(home->db, NULL, 0, torn));
-    assert_string_equal(torn, SEG_2);
+    assert_done(append_rows(home, NULL, 0));
+    assert_string_equal(asked, SEG_2);
     assert_text(home->current, ROW_1);
 }
 
-/* The last line cut off at every byte */
+/* The last line cut off at every byte: its row is made anew where its name is there, and only a
+ * whole line is kept as it is. */
 static void
 test_torn_everywhere(void **state)
 {
     Home *home = *state;
     static const char last[] = SEG_2 "\t16777216\t1704067200.5\tgzip\tNone";
     for (size_t length = 1; length <= strlen(last); length++) {
-        char torn[WAL_NAME_ROOM] = "?";
+        bool four = length == strlen(last) - strlen("\tNone"), whole = length == strlen(last);
+        bool named = length >= WAL_SEGMENT_LENGTH;
         AUTO(free) char *text = mem_printf("%s%.*s", ROW_1, (int)length, last);
+        AUTO(free)
+        char *expected = mem_printf("%s%s%s%s", ROW_1, four || whole ? text + strlen(ROW_1) : "",
+                                    four || whole ? "\n"
+                                    : named       ? ROW_2
+                                                  : "",
+                                    ROW_3);
         write_text(home->current, text);
-        assert_rows(home, SEG_1 " 16777216 gzip -;", 1);
-        assert_done(xlogdb_append(home->db, &row_2, 1, torn));
-        assert_string_equal(torn, length >= WAL_SEGMENT_LENGTH ? SEG_2 : "");
-        assert_text(home->current, ROW_1 ROW_2);
+        assert_rows(home,
+                    four || whole ? SEG_1 " 16777216 gzip -;" SEG_2 " 16777216 gzip -;"
+                                  : SEG_1 " 16777216 gzip -;",
+                    !four && !whole);
+        asked[0] = '\0';
+        assert_done(xlogdb_append(home->db, &row_3, 1, lookup_row, (void *)&row_2));
+        assert_string_equal(asked, named && !four && !whole ? SEG_2 : "");
+        assert_text(home->current, expected);
     }
+}
+
+/* The row that is appended is the torn one itself: it comes once. */
+static void
+test_torn_row_again(void **state)
+{
+    Home *home = *state;
+    write_text(home->current, ROW_1 SEG_2 "\t167");
+    assert_done(append(home, &row_2));
+    assert_text(home->current, ROW_1 ROW_2);
 }
 
 static void
@@ -179,12 +229,11 @@ test_torn_shapes(void **state)
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++)
         for (int with_before = 0; with_before < 2; with_before++) {
-            char torn[WAL_NAME_ROOM] = "?";
             AUTO(free) char *text = mem_printf("%s%s", with_before ? ROW_1 : "", cases[i].tail);
             write_text(home->current, text);
-            assert_done(xlogdb_append(home->db, &row_2, 1, torn));
-            assert_string_equal(torn, cases[i].torn);
-            assert_text(home->current, with_before ? ROW_1 ROW_2 : ROW_2);
+            assert_done(append_rows(home, &row_3, 1));
+            assert_string_equal(asked, cases[i].torn);
+            assert_text(home->current, with_before ? ROW_1 ROW_3 : ROW_3);
         }
 }
 
@@ -198,22 +247,20 @@ test_torn_huge(void **state)
     for (size_t i = 0; i < COUNT_OF(sizes); i++)
         for (int byte = 0; byte <= 'x'; byte += 'x')
             for (size_t before = 0; before < sizeof(ROW_1); before += sizeof(ROW_1) - 1) {
-                char torn[WAL_NAME_ROOM] = "?";
                 memcpy(data, ROW_1, before);
                 memset(data + before, byte, sizes[i]);
                 write_bytes(home->current, data, before + sizes[i]);
                 assert_rows(home, before ? SEG_1 " 16777216 gzip -;" : "", 1);
-                assert_done(xlogdb_append(home->db, &row_2, 1, torn));
-                assert_string_equal(torn, "");
-                assert_text(home->current, before ? ROW_1 ROW_2 : ROW_2);
+                assert_done(append_rows(home, &row_3, 1));
+                assert_string_equal(asked, "");
+                assert_text(home->current, before ? ROW_1 ROW_3 : ROW_3);
             }
     /* a name, and the rest never reached the disk */
-    char torn[WAL_NAME_ROOM] = "?";
     static const char half[] = ROW_1 SEG_2 "\0\0\0\0\0\0\0\0";
     write_bytes(home->current, half, sizeof(half) - 1);
-    assert_done(xlogdb_append(home->db, &row_2, 1, torn));
-    assert_string_equal(torn, SEG_2);
-    assert_text(home->current, ROW_1 ROW_2);
+    assert_done(append_rows(home, &row_3, 1));
+    assert_string_equal(asked, SEG_2);
+    assert_text(home->current, ROW_1 ROW_3);
 }
 
 static void
@@ -253,7 +300,6 @@ static void
 test_no_room_takes_all_back(void **state)
 {
     Home *home = *state;
-    char torn[WAL_NAME_ROOM];
     WalFile both[] = {row_1, row_2};
     struct rlimit before, small;
     getrlimit(RLIMIT_FSIZE, &before);
@@ -262,7 +308,7 @@ test_no_room_takes_all_back(void **state)
     signal(SIGXFSZ, SIG_IGN);
     write_text(home->current, ROW_1 ROW_2);
     setrlimit(RLIMIT_FSIZE, &small);
-    int result = xlogdb_append(home->db, both, 2, torn);
+    int result = append_rows(home, both, 2);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_fails(result, ERR_IO, "File too large");
     assert_text(home->current, ROW_1 ROW_2);
@@ -370,6 +416,7 @@ main(void)
         TEST(which_generation),
         TEST(append_nothing),
         TEST(torn_everywhere),
+        TEST(torn_row_again),
         TEST(torn_shapes),
         TEST(torn_huge),
         TEST(damaged_lines_are_passed_over),

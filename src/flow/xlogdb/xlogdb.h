@@ -40,12 +40,13 @@ bool xlogdb_exists(XlogDb *db);
 /* Appends the rows and returns when they are durable: all of them or, on failure, none. Creates the
  * file when it is missing. Waits for the lock up to its deadline, then ERR_BUSY.
  *
- * A last line that a crash has left torn is overwritten, after its lost row was made anew: lookup is
- * called with the WAL file name in it and answers the row, or XLOGDB_UNKNOWN when there is no such file. */
+ * A last line that a crash has left torn is overwritten, after its lost row was made anew: lookup
+ * is called with the WAL file name in it and answers the row, or XLOGDB_UNKNOWN when there is no
+ * such file. */
 typedef int XlogDbLookup(void *context, const char *name, WalFile *ret_row);
 enum { XLOGDB_UNKNOWN = 1 };
-int xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *lookup,
-                  void *context);
+int
+xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *lookup, void *context);
 
 /* Which of the names have a row: ret_found[i]. One reading for all of them. */
 int xlogdb_contains(XlogDb *db, const char *const *names, size_t count, bool *ret_found);

@@ -282,9 +282,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
-        TEST(link_refused),           TEST(source_taken),           TEST(name_taken),
-        TEST(source_replaced),        TEST(catalog_fails),
-        TEST(many_timelines_blocked), TEST(changing_sources),
+        TEST(link_refused),     TEST(source_taken),  TEST(name_taken),
+        TEST(source_replaced),  TEST(catalog_fails), TEST(many_timelines_blocked),
+        TEST(changing_sources),
     };
     log_open(NULL, LOG_CRITICAL + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

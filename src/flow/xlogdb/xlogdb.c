@@ -21,6 +21,7 @@ struct XlogDb {
     char *lock_path;
     int lock_wait_ms;
     const char *directory, *path; /* of the form in use */
+    bool told_both;
     int columns;
 };
 
@@ -56,10 +57,18 @@ xlogdb_free(XlogDb *db)
 static void
 choose_form(XlogDb *db)
 {
-    bool old = access(db->current, F_OK) < 0 && access(db->old, F_OK) == 0;
+    bool has_old = access(db->old, F_OK) == 0, has_current = access(db->current, F_OK) == 0;
+    bool old = has_old && !has_current;
     db->directory = old ? db->old_dir : db->current_dir;
     db->path = old ? db->old : db->current;
     db->columns = old ? 4 : 5;
+    if (has_old && has_current && !db->told_both) {
+        db->told_both = true;
+        log_warning("there are two catalogs, '%s' and '%s', and only the first is used; a Barman "
+                    "before 3.13 uses the other one: if there is one, remove the first and run "
+                    "rebuild-xlogdb, else remove the second",
+                    db->current, db->old);
+    }
 }
 
 const char *
@@ -217,7 +226,7 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
     if (size == 0) /* new, or an earlier creator died before this */
         TRY(dir_sync(db->directory));
 
-    /* A torn last line would be glued to what is appended. */
+    /* A torn last line would be glued to what is appended. */
     Tail tail;
     TRY(find_tail(fd, db->path, size, &tail));
     if (tail.start < size)

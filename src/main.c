@@ -61,6 +61,20 @@ usage_failure(const char *where, int code)
     return code;
 }
 
+/* The exit code when the command line was not understood, or nothing could be begun: that of the
+ * command which seems to be meant, because PostgreSQL takes a small one of get-wal for "there is no
+ * such file". */
+static int
+exit_early(int usual, char *const *argv)
+{
+    for (; *argv; argv++) {
+        const Command *command = command_find(*argv);
+        if (command && command->exit_unusable)
+            return command->exit_unusable(usual, argv);
+    }
+    return usual;
+}
+
 static bool
 one_of(const char *text, const char *const *words)
 {
@@ -188,10 +202,10 @@ main(int argc, char **argv)
     const char *given[OPTIONS_MAX];
     int first = 0;
     if (hold_standard_descriptors() != EXIT_DONE)
-        return EXIT_FAILED;
+        return exit_early(EXIT_FAILED, argv);
     if (options_parse(argc, argv, globals, COUNT_OF(globals), true, given, &first) < 0 ||
         check_globals(given) < 0)
-        return usage_failure("[OPTIONS] COMMAND [ARGUMENTS]", EXIT_USAGE);
+        return usage_failure("[OPTIONS] COMMAND [ARGUMENTS]", exit_early(EXIT_USAGE, argv));
     if (given[VERSION]) {
         puts("walden " WALDEN_VERSION);
         return printed();
@@ -223,7 +237,7 @@ main(int argc, char **argv)
     int code = run_command(command, given, argv + first, &invocation);
     if (report_end(invocation.report) < 0) {
         fprintf(stderr, "ERROR: %s\n", error_last()->text);
-        code = code ? code : EXIT_FAILED;
+        code = code ? code : exit_unusable(command, EXIT_FAILED, argv + first);
     }
     return code;
 }

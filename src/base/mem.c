@@ -21,7 +21,8 @@ static void
 exit_without_memory(size_t size)
 {
     fprintf(stderr, "ERROR: out of memory (%zu bytes asked for)\n", size);
-    _exit(70); /* any thread may be the one; the others must not see exit handlers run */
+    /* Above 125: PostgreSQL must not take a get-wal that ended so for "there is no such file". */
+    _exit(MEM_EXIT); /* any thread may be the one; the others must not see exit handlers run */
 }
 
 void (*mem_exhausted)(size_t size) = exit_without_memory;

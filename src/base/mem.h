@@ -20,8 +20,9 @@ char *mem_dup(const char *text);
 char *mem_printf(const char *format, ...) PRINTF_LIKE(1, 2);
 char *mem_vprintf(const char *format, va_list args) PRINTF_LIKE(1, 0);
 
-/* What to do when memory is gone: programs print and exit with 70, the archive module sets its own.
- */
+/* What to do when memory is gone: programs print and exit with MEM_EXIT, the archive module sets
+ * its own. */
+enum { MEM_EXIT = 200 };
 extern void (*mem_exhausted)(size_t size);
 
 typedef struct Arena Arena;

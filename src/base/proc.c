@@ -78,7 +78,9 @@ build_environment(const ProcSpec *spec, Arena *arena)
         result[filled++] = spec->env->items[j];
     const char *path = getenv("PATH");
     if (spec->path_prefix)
-        result[filled++] = arena_printf(arena, "PATH=%s:%s", spec->path_prefix, path ? path : "");
+        /* An empty part of PATH would be the working directory. */
+        result[filled++] = arena_printf(arena, "PATH=%s%s%s", spec->path_prefix,
+                                        path && *path ? ":" : "", path ? path : "");
     return result;
 }
 

@@ -66,7 +66,12 @@ prepare(void *context, size_t index, int worker)
 {
     Run *run = context;
     Item *item = &run->ring[index % GROUP_MAX];
-    if (item_examine(&run->recipe, run->queue.files[index], item))
+    if (!item_examine(&run->recipe, run->queue.files[index], item))
+        return;
+    /* Compressing what cannot be committed would cost a long queue's worth of work in each run. */
+    if (commit_is_blocked(&run->committer, item))
+        item->state = ITEM_WAITING;
+    else
         item_store(&run->recipe, &run->compressors[worker], item);
 }
 

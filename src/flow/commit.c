@@ -46,8 +46,10 @@ commit_is_blocked(const Committer *c, const Item *item)
 static void
 block(Committer *c, const Item *item)
 {
-    if (item->wal.kind != WAL_HISTORY && !commit_is_blocked(c, item))
-        c->blocked[c->blocked_count++] = timeline_of(item);
+    if (item->wal.kind != WAL_HISTORY && !commit_is_blocked(c, item)) {
+        c->blocked[c->blocked_count] = timeline_of(item);
+        c->blocked_count++; /* last: a worker that sees the count sees the timeline */
+    }
 }
 
 /* Step 2 for one item. Its state afterwards: READY means published. */

@@ -7,6 +7,8 @@
 #include "flow/item.h"
 #include "flow/xlogdb/xlogdb.h"
 
+#include <stdatomic.h>
+
 enum { GROUP_MAX = 64 };
 
 typedef struct Committer {
@@ -17,7 +19,7 @@ typedef struct Committer {
     const ArchiveObserver *observer;
     ArchiveSummary *summary;
     Timeline blocked[8]; /* timelines on which an older file could not be archived in this run */
-    size_t blocked_count;
+    atomic_size_t blocked_count; /* only grows; the workers look at it too */
     bool told_opaque;
 } Committer;
 

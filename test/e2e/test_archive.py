@@ -485,6 +485,21 @@ def test_truncated_segment_waits_with_its_timeline(home):
     assert clean(home, NAME, other, second, third)
 
 
+def test_what_has_to_wait_is_not_compressed(home):
+    """Else a bad file would cost the work of the whole queue behind it in each run."""
+    calls = home.path / "calls"
+    home.configure(compression="custom", custom_decompression_filter="cat",
+                   custom_compression_filter=f"echo >> {calls}; sleep 0.1; cat")
+    names = segment_names(1, 41)
+    (home.incoming / names[0]).write_bytes(wal_bytes(names[0])[: MIB // 2])
+    for name in names[1:]:
+        make_wal(home.incoming, name)
+    archived(home)
+    assert home.waiting() == names
+    begun = len(calls.read_text()) if calls.exists() else 0
+    assert begun <= 2 * os.cpu_count()
+
+
 def test_truncated_segment_goes_to_errors_after_the_grace(home):
     home.configure(incoming_grace=2)
     (home.incoming / NAME).write_bytes(wal_bytes(NAME)[: MIB // 2])

@@ -87,6 +87,12 @@ def test_wrong_command_line_of_get_wal_ends_a_recovery_loudly(args):
     assert run("get-wal", "--barman-exit-codes", *args).returncode == 2
 
 
+@pytest.mark.parametrize("option", ["--nonsense", "--format=xml", "--log-level=LOUD"])
+def test_wrong_global_option_before_get_wal_too(option):
+    failed_on_stderr(run(option, "get-wal", "main", SEGMENT), 200, "usage: walden")
+    assert run(option, "get-wal", "--barman-exit-codes", "main", SEGMENT).returncode == 2
+
+
 @pytest.mark.parametrize("args", [["--mini"], ["--minimal"]])
 def test_long_options_may_be_abbreviated(home, args):
     assert home.walden("list-servers", *args).stdout == "main\n"

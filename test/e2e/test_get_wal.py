@@ -505,9 +505,11 @@ def test_full_disk(archive, option):
         assert b"No space left" in process.stderr.read()
 
 
-def test_peek_into_a_full_disk(archive):
-    with open("/dev/full", "wb") as full, beside(archive, "get-wal", "-p", "5", "main", NAME, stdout=full) as process:
-        assert process.wait(20) != 0
+@pytest.mark.parametrize("option", [["-p", "5"], ["-o", "DIR"]])
+def test_what_cannot_be_said_is_not_a_file_that_is_missing(archive, workdir, option):
+    option = [str(workdir) if word == "DIR" else word for word in option]
+    with open("/dev/full", "wb") as full, beside(archive, "get-wal", *option, "main", NAME, stdout=full) as process:
+        assert process.wait(20) == UNCERTAIN
 
 
 def test_file_size_limit(archive, workdir):

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "../unit.h"
 
+#include <sys/wait.h>
+
 static jmp_buf exhausted;
 
 static void
@@ -21,6 +23,21 @@ test_overflow_is_caught(void **state)
         fail_msg("an impossible size was accepted");
     }
     mem_exhausted = before;
+}
+
+/* PostgreSQL takes a small exit code of get-wal for "there is no such file". */
+static void
+test_exit_code_is_none_of_a_missing_file(void **state)
+{
+    (void)state;
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        mem_exhausted(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) > 125);
 }
 
 static void
@@ -48,6 +65,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overflow_is_caught),
+        cmocka_unit_test(test_exit_code_is_none_of_a_missing_file),
         cmocka_unit_test(test_arena),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Named locks, the same ones that Barman takes: flock(2) on a file that holds the owner's pid and a
  * line feed. The file is never removed by us, and others may remove it at any time, so a lock
- * counts only while the path still leads to the file that we hold (interface 2.3, Q-05). */
+ * counts only while the path still leads to the file that we hold. */
 #ifndef WALDEN_BASE_LOCK_H
 #define WALDEN_BASE_LOCK_H
 

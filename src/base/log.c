@@ -100,12 +100,10 @@ log_line(LogLevel level, const char *format, ...)
                 (int)getpid(), level_name(level));
     size_t head = line.length;
     va_list args;
-    AUTO(free) char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        text = NULL;
+    AUTO(free) char *text = mem_vprintf(format, args);
     va_end(args);
-    str_append(&line, text ? text : format);
+    str_append(&line, text);
     /* One message, one line, whatever a file name or a hook's output holds. */
     for (size_t i = head; i < line.length; i++)
         if (line.data[i] == '\n' || line.data[i] == '\r')

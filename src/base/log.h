@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * The log: one line a message, "YYYY-MM-DD HH:MM:SS,mmm [pid] walden LEVEL: text" in local time, as
- * Barman's tools expect it (interface 2.7). To a file, which is opened again when logrotate moves
+ * Barman's tools expect it. To a file, which is opened again when logrotate moves
  * it, or to standard error. Any thread may log. */
 #ifndef WALDEN_BASE_LOG_H
 #define WALDEN_BASE_LOG_H

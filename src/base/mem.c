@@ -3,7 +3,6 @@
  * together; large requests get a chunk of their own. */
 #include "base/mem.h"
 
-#include <stdarg.h>
 #include <stdint.h>
 
 enum { ARENA_CHUNK = 64 << 10, ARENA_ALIGN = _Alignof(max_align_t) };
@@ -59,13 +58,20 @@ mem_dup(const char *text)
 }
 
 char *
+mem_vprintf(const char *format, va_list args)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0)
+        mem_exhausted(strlen(format));
+    return text;
+}
+
+char *
 mem_printf(const char *format, ...)
 {
     va_list args;
-    char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        mem_exhausted(strlen(format));
+    char *text = mem_vprintf(format, args);
     va_end(args);
     return text;
 }
@@ -124,10 +130,8 @@ char *
 arena_printf(Arena *arena, const char *format, ...)
 {
     va_list args;
-    AUTO(free) char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        mem_exhausted(strlen(format));
+    AUTO(free) char *text = mem_vprintf(format, args);
     va_end(args);
     return arena_dup(arena, text);
 }

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Zeroed memory; free() it. */
@@ -17,6 +18,7 @@ void *mem_resize(void *pointer, size_t count, size_t size);
 /* Copies; free() them. mem_dup(NULL) is NULL. */
 char *mem_dup(const char *text);
 char *mem_printf(const char *format, ...) PRINTF_LIKE(1, 2);
+char *mem_vprintf(const char *format, va_list args) PRINTF_LIKE(1, 0);
 
 /* What to do when memory is gone: programs print and exit with MEM_EXIT, the archive module sets
  * its own. */

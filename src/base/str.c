@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 
 void
 str_append_part(Str *str, const char *data, size_t length)
@@ -33,10 +32,8 @@ void
 str_appendf(Str *str, const char *format, ...)
 {
     va_list args;
-    AUTO(free) char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        mem_exhausted(strlen(format));
+    AUTO(free) char *text = mem_vprintf(format, args);
     va_end(args);
     str_append(str, text);
 }
@@ -82,12 +79,9 @@ void
 strlist_addf(StrList *list, const char *format, ...)
 {
     va_list args;
-    char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        mem_exhausted(strlen(format));
+    strlist_own(list, mem_vprintf(format, args));
     va_end(args);
-    strlist_own(list, text);
 }
 
 void

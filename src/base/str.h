@@ -55,7 +55,7 @@ bool int_parse(const char *text, int64_t min, int64_t max, int64_t *ret_value);
 /* The text "YYYYMMDDTHHMMSSZ" (UTC), as in the names of rejected files. Room for 17 bytes. */
 void time_format_stamp(time_t time, char *ret_text);
 
-/* Bytes for people: "17 B", "1.5 GiB" (interface 6.18). Room for 24 bytes. */
+/* Bytes for people: "17 B", "1.5 GiB". Room for 24 bytes. */
 void size_format(int64_t bytes, char *ret_text);
 
 enum { STAMP_ROOM = 17, SIZE_ROOM = 24 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Giving up root for the account that owns the archive (interface 2.2). */
+ * Giving up root for the account that owns the archive. */
 #include "base/user.h"
 
 #include "base/mem.h"

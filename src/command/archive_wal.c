@@ -7,7 +7,7 @@
 #include "command/command.h"
 #include "flow/archive.h"
 
-/* Who only wants to know whether an archiver runs takes the lock for a moment. */
+/* Who only wants to know whether an archiver runs takes the lock for a moment. */
 enum { LOCK_WAIT_MS = 200 };
 
 static void

@@ -7,7 +7,7 @@
 #include "config/config.h"
 #include "report/report.h"
 
-/* Exit codes (interface 6.2); get-wal has more of its own. */
+/* Exit codes; get-wal has more of its own. */
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef struct CommandOption {

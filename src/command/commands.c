@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The table of commands, and how they choose their servers (interface 6.3). */
+ * The table of commands, and how they choose their servers. */
 #include "command/command.h"
 
 static const Command *const commands[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden list-servers: what is configured (interface 6.14). */
+ * walden list-servers: what is configured. */
 #include "command/command.h"
 
 enum Option { MINIMAL };

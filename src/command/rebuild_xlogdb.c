@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden rebuild-xlogdb SERVER...: the catalog made anew from the archive (interface 6.16). */
+ * walden rebuild-xlogdb SERVER...: the catalog made anew from the archive. */
 #include "base/lock.h"
 #include "base/log.h"
 #include "command/command.h"

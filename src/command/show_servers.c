@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden show-servers SERVER...: every option and the value that is in force (interface 6.13). JSON
+ * walden show-servers SERVER...: every option and the value that is in force. JSON
  * has the types that Barman's has; the console has Python's spelling of them. */
 #include "command/command.h"
 

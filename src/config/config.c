@@ -195,7 +195,7 @@ list_places(Config *config, Place *places)
     return count;
 }
 
-/* Two uses of one directory would mix or delete what the other one needs (interface 5.5). */
+/* Two uses of one directory would mix or delete what the other one needs. */
 static int
 check_places(Config *config)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What was asked for: Barman's configuration files (interface 5) read into a const Config. All
+ * What was asked for: Barman's configuration files read into a const Config. All
  * options stand once in options.def, from which the fields below, the parser, show-servers and the
  * manual come. */
 #ifndef WALDEN_CONFIG_CONFIG_H

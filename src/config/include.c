@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Finding and including files (interface 5.2). A file that is named but cannot be read is an
+ * Finding and including files. A file that is named but cannot be read is an
  * error, never passed over: what stands in it might be the server that was asked for. */
 #include "config/include.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * The dialect of Barman's configuration files, which is that of Python's configparser with
- * strict=False (interface 5.1). */
+ * strict=False. */
 #ifndef WALDEN_CONFIG_INI_H
 #define WALDEN_CONFIG_INI_H
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Decides what each option is. A value that cannot be used is told once, with file and line, and
- * then taken as not written, so that the next level decides (interface 5.4). %(key)s is tolerant:
+ * then taken as not written, so that the next level decides. %(key)s is tolerant:
  * what cannot be resolved stays as it is, because hook commands are full of per cent signs.
  * Reads no files, and fails never. */
 #include "config/resolve.h"
@@ -210,7 +210,7 @@ resolve_server(Resolver *resolver, ServerConfig *server)
     }
 }
 
-/* Models change how a server is archived, never where, and have no hooks (interface 5.3). */
+/* Models change how a server is archived, never where, and have no hooks. */
 static bool
 model_may_set(const OptionInfo *option)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * What all configuration files together say, as text. Later files come before earlier ones; the
- * [DEFAULT] section of a file counts for the sections that stand in that file (interface 5.1). */
+ * [DEFAULT] section of a file counts for the sections that stand in that file. */
 #ifndef WALDEN_CONFIG_SETTINGS_H
 #define WALDEN_CONFIG_SETTINGS_H
 

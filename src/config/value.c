@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Values of options. What Barman accepts is accepted here with the same meaning (interface 5.6);
+ * Values of options. What Barman accepts is accepted here with the same meaning;
  * times may be given in smaller units too. Never changes a field when it answers false. */
 #include "config/value.h"
 

@@ -10,22 +10,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 
 static void say(const Committer *c, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static void
 say(const Committer *c, const char *format, ...)
 {
-    AUTO(str) Str line = {0};
     va_list args;
-    AUTO(free) char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        mem_exhausted(0);
+    AUTO(free) char *text = mem_vprintf(format, args);
     va_end(args);
-    str_append(&line, text);
-    c->observer->info(c->observer->context, str_text(&line));
+    c->observer->info(c->observer->context, text);
 }
 
 static Timeline
@@ -206,10 +201,8 @@ static void
 reject(Committer *c, const Item *item, const char *suffix, const char *format, ...)
 {
     va_list args;
-    AUTO(free) char *text = NULL;
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        mem_exhausted(0);
+    AUTO(free) char *text = mem_vprintf(format, args);
     va_end(args);
     bool same = false;
     int moved = check_source(c, item, &same);

@@ -208,8 +208,7 @@ check_whole(Handout *out, int fd, const void *head, size_t size)
     struct stat st;
     if (fstat(fd, &st) < 0)
         return fail_errno("stat '%s'", out->path);
-    WalKind kind = wal_kind(out->what->name);
-    if (st.st_size == 0 && (kind == WAL_SEGMENT || kind == WAL_HISTORY) && !out->partial)
+    if (st.st_size == 0 && !out->partial)
         return HANDOUT_ARRIVING;
     int result = check_head(out, head, size);
     if (result != 0)

@@ -50,7 +50,7 @@ build_environment(const Hook *hook, const HookEvent *event, StrList *env)
     strlist_addf(env, "BARMAN_TIMESTAMP=%s", time);
     strlist_addf(env, "BARMAN_COMPRESSION=%s", wal->compression ? wal->compression : "");
     /* Barman's standard hooks never see the error; scripts that test it for being empty rely on
-     * that (Q-32). Ours is told to every hook. */
+     * that. Ours is told to every hook. */
     strlist_addf(env, "BARMAN_ERROR=%s", hook->retry ? error : "");
     strlist_addf(env, "WALDEN_ERROR=%s", error);
     strlist_addf(env, "WALDEN_ENCRYPTION=%s", wal->encryption ? wal->encryption : "");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * The site's scripts around the archiving of a file, started with Barman's environment, in Barman's
- * order and understood by Barman's exit codes (interface 7). */
+ * order and understood by Barman's exit codes. */
 #ifndef WALDEN_FLOW_HOOK_H
 #define WALDEN_FLOW_HOOK_H
 

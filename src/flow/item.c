@@ -295,7 +295,7 @@ recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecC
     return 0;
 }
 
-/* Contents are always read and compared: equal sizes and times prove nothing. */
+/* Contents are always read and compared: equal sizes and times prove nothing. */
 int
 item_compare(const Recipe *recipe, const Item *item)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * What the old catalog knows is more than the files tell (which program compressed them, the order
- * in which they came), so it is kept where it is still true (Q-33). */
+ * in which they came), so it is kept where it is still true. */
 #include "flow/rebuild.h"
 
 #include "base/log.h"

@@ -70,9 +70,7 @@ static char *printable(const char *format, va_list args) PRINTF_LIKE(1, 0);
 static char *
 printable(const char *format, va_list args)
 {
-    char *text = NULL;
-    if (vasprintf(&text, format, args) < 0)
-        mem_exhausted(strlen(format));
+    char *text = mem_vprintf(format, args);
     for (char *p = text; *p; p++)
         if (iscntrl((unsigned char)*p) && !(p == text && *p == '\t'))
             *p = '?';

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * How commands answer, to people and to machines, in Barman's manner (interface 6.2): information
+ * How commands answer, to people and to machines, in Barman's manner: information
  * on standard output, the rest with a prefix on standard error; or one JSON object at the end. */
 #ifndef WALDEN_REPORT_REPORT_H
 #define WALDEN_REPORT_REPORT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Names of WAL files and the arithmetic behind them (interface 1; PostgreSQL's
+ * Names of WAL files and the arithmetic behind them (PostgreSQL's
  * access/xlog_internal.h). Pure functions over text and numbers. */
 #ifndef WALDEN_WAL_NAME_H
 #define WALDEN_WAL_NAME_H

@@ -6,10 +6,10 @@ import os
 import pathlib
 import shutil
 
-from home import WALDEN, Home
+from home import BUILT, Home
 from wal import make_wal, segment_name, wal_bytes
 
-LIBRARY = pathlib.Path(WALDEN).resolve().parent / "test/fault/libfault.so"
+LIBRARY = BUILT.resolve().parent / "test/fault/libfault.so"
 
 
 def fault_environment(directory, **settings):

@@ -1,17 +1,30 @@
 # SPDX-License-Identifier: PostgreSQL
 """A Barman home in a directory of its own, and walden and Barman run on it."""
 
+import atexit
 import collections
 import os
 import pathlib
 import pwd
+import shutil
 import subprocess
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WALDEN = os.path.abspath(os.environ.get("WALDEN", ROOT / "build" / "walden"))
+BUILT = pathlib.Path(os.path.abspath(os.environ.get("WALDEN", ROOT / "build" / "walden")))
 BARMAN = "/usr/bin/barman"
 TIMEOUT = 120
 
+
+def reachable(program):
+    """A copy that every account can run: the checkout may lie in a home that nobody else may enter."""
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="walden-program-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    directory.chmod(0o755)
+    return shutil.copy(program, directory) if os.access(program, os.X_OK) else str(program)
+
+
+WALDEN = reachable(BUILT)
 Row = collections.namedtuple("Row", "name size time compression encryption")
 
 

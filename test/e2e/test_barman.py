@@ -399,8 +399,8 @@ def test_lock_file_that_cron_removed_while_we_waited(old):
     with locked(path) as removed:
         with beside(old, "archive-wal", "main") as process:
             wait_for(old.stored(NAME).exists)
-            with locked(f"{path}.new") as current:
-                os.replace(f"{path}.new", path)  # at once: it would make one itself
+            with locked(old.path / "new") as current:
+                (old.path / "new").rename(path)  # removed, made anew and locked before we look again
                 fcntl.flock(removed, fcntl.LOCK_UN)
                 with pytest.raises(subprocess.TimeoutExpired):
                     process.wait(0.5)

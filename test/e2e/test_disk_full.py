@@ -83,9 +83,11 @@ def test_archive_is_full(home, disk, compression, kib, workers):
         assert done.returncode == 1
         assert "No space left on device" in done.stderr
         archived = home.names()
-        assert 0 < len(archived) < 12 and archived == list(contents)[: len(archived)]
+        assert len(archived) < 12 and archived == list(contents)[: len(archived)]
+        # What the workers make ahead may take the room of the first file, or of its row.
+        assert archived or workers > 1
+        assert set(archived) <= set(archived_files(home)) <= set(contents)
         assert home.waiting() == list(contents)[len(archived) :]
-        check_catalog(home)
         for name, data in contents.items():
             got = home.get(name)
             assert got.returncode == 0 and got.stdout == data, name

@@ -9,8 +9,9 @@ import shutil
 
 import pytest
 
-from faults import Scene, fault_environment
-from home import execute
+from faults import Scene, check_catalog, fault_environment
+from home import Home, execute
+from wal import MIB, make_wal, segment_names
 
 SAMPLE = 12
 MODES = {
@@ -92,6 +93,36 @@ def test_neither_links_nor_such_renames_is_an_error_and_loses_nothing(memdir):
     assert done.returncode == 1 and "publish" in done.stderr, done.stderr
     scene.check_moment()
     scene.check_end()
+
+
+@pytest.mark.parametrize("source", ["waits", "is gone"])
+@pytest.mark.parametrize("old_form", [False, True], ids=["five-columns", "four-columns"])
+def test_catalogue_torn_at_any_byte(memdir, old_form, source):
+    """Barman died while it recorded: before it removed the source, or after."""
+    names = segment_names(1, 4)
+    first = Home(memdir / "first")
+    if old_form:
+        (first.wals / "xlog.db").touch()
+    for name in names[:3]:
+        make_wal(first.incoming, name)
+    assert first.archive().returncode == 0
+    text = first.xlogdb.read_bytes()
+    last = text.rstrip(b"\n").rindex(b"\n") + 1
+    step = 1 if os.environ.get("WALDEN_FAULTS_FULL") else 3
+    # A tear within the name says nothing about a file whose source is gone.
+    start = last + 1 if source == "waits" else last + len(names[2])
+    for cut in [*range(start, len(text), step), len(text) - 1]:
+        shutil.copytree(first.path, memdir / f"cut{cut}")
+        home = Home(memdir / f"cut{cut}")
+        home.xlogdb.write_bytes(text[:cut])
+        for name in names[2:] if source == "waits" else names[3:]:
+            make_wal(home.incoming, name)
+        done = home.archive()
+        assert done.returncode == 0, done.stderr
+        check_catalog(home)
+        assert home.names() == names, f"cut at {cut - last}"
+        assert home.rows()[2].size == MIB
+        shutil.rmtree(home.path)
 
 
 def test_library_counts_and_fails(memdir):

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Second stage of the way of a segment: order and limit. Filtered before it is limited, so that
- * strangers never use up a batch (Q-06). */
+ * strangers never use up a batch. */
 #include "flow/queue/queue.h"
 
 #include "wal/name.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * What is next: of all that waits, the WAL files in the order in which they are archived, and what
- * is not WAL. And where that goes: errors/ (interface 8.7). */
+ * is not WAL. And where that goes: errors/. */
 #ifndef WALDEN_FLOW_QUEUE_QUEUE_H
 #define WALDEN_FLOW_QUEUE_QUEUE_H
 

@@ -92,6 +92,7 @@ typedef struct CustomCodec {
     bool presumed; /* without a magic: what the archive holds and nothing recognises is the filter's
                     */
     const char *path_prefix; /* before PATH, or NULL */
+    int64_t timeout_ms;      /* after which a program that still runs is ended; 0: never */
 } CustomCodec;
 
 /* Codecs that are programs: "pigz" for compressing (decompressor_new works for it), "custom" for

@@ -38,7 +38,8 @@ program_recode(const CodecClass *class, bool compress, int level, const CustomCo
     ProcSpec spec = {.shell = line,
                      .path_prefix = custom ? custom->path_prefix : NULL,
                      .stdin_fd = from_fd,
-                     .stdout_fd = to_fd};
+                     .stdout_fd = to_fd,
+                     .timeout_ms = custom ? custom->timeout_ms : 0};
     int status;
     TRY(proc_run(&spec, &status));
     if (status == 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Where WAL rests: the archive directory, wals/ (interface 1.2). A file gets in by a StorePut:
+ * Where WAL rests: the archive directory, wals/. A file gets in by a StorePut:
  * begun, written, finished (durable, but still without its name) and published (never in the place
  * of another file); store_sync then makes the names durable, for many files at once.
  *

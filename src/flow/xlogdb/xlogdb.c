@@ -21,6 +21,7 @@ struct XlogDb {
     char *lock_path;
     int lock_wait_ms;
     const char *directory, *path; /* of the form in use */
+    bool told_both;
     int columns;
 };
 
@@ -56,10 +57,18 @@ xlogdb_free(XlogDb *db)
 static void
 choose_form(XlogDb *db)
 {
-    bool old = access(db->current, F_OK) < 0 && access(db->old, F_OK) == 0;
+    bool has_old = access(db->old, F_OK) == 0, has_current = access(db->current, F_OK) == 0;
+    bool old = has_old && !has_current;
     db->directory = old ? db->old_dir : db->current_dir;
     db->path = old ? db->old : db->current;
     db->columns = old ? 4 : 5;
+    if (has_old && has_current && !db->told_both) {
+        db->told_both = true;
+        log_warning("there are two catalogs, '%s' and '%s', and only the first is used; a Barman "
+                    "before 3.13 uses the other one: if there is one, remove the first and run "
+                    "rebuild-xlogdb, else remove the second",
+                    db->current, db->old);
+    }
 }
 
 const char *
@@ -217,7 +226,7 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
     if (size == 0) /* new, or an earlier creator died before this */
         TRY(dir_sync(db->directory));
 
-    /* A torn last line would be glued to what is appended. */
+    /* A torn last line would be glued to what is appended. */
     Tail tail;
     TRY(find_tail(fd, db->path, size, &tail));
     if (tail.start < size)
@@ -236,15 +245,30 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
                : 0;
 }
 
+/* The next line into a buffer of XLOGDB_LINE_ROOM bytes; of a longer one, which is damaged, its
+ * beginning. Its length with the line feed; 0 at the end of the file. */
+static size_t
+next_line(FILE *file, char *buffer)
+{
+    size_t length = 0, room = XLOGDB_LINE_ROOM - 1;
+    for (int c; (c = getc_unlocked(file)) != EOF;) {
+        if (length < room)
+            buffer[length++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    buffer[length] = '\0';
+    return length;
+}
+
 static int
 read_rows(FILE *file, const char *path, XlogDbVisit *visit, void *context, size_t *damaged)
 {
-    AUTO(free) char *line = NULL;
-    size_t room = 0;
-    for (ssize_t length; (length = getline(&line, &room, file)) > 0;) {
+    char line[XLOGDB_LINE_ROOM];
+    for (size_t length; (length = next_line(file, line)) > 0;) {
         WalFile row;
         bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line);
-        if (torn || !xlogdb_line_parse(line, (size_t)length, &row)) {
+        if (torn || !xlogdb_line_parse(line, length, &row)) {
             (*damaged)++;
             continue;
         }

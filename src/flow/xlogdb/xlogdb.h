@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The catalog of the archive, xlog.db (interface 3): one line for each archived WAL file, appended
+ * The catalog of the archive, xlog.db: one line for each archived WAL file, appended
  * in the order of archiving. Shared with Barman under its lock, in either generation of the format:
  *
  *   <xlogdb_directory>/<server>-xlog.db   name size time compression encryption

@@ -50,7 +50,7 @@ test_shared(void **state)
     scratch_remove(dir);
 }
 
-/* Barman's cron removes lock files that it finds free. */
+/* Barman's cron removes lock files that it finds free. */
 static void
 test_removed_file_is_not_the_lock(void **state)
 {

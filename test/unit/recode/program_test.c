@@ -194,6 +194,8 @@ test_custom_failures(void **state)
     AUTO(close) int from = scratch_open(dir, "from");
     AUTO(close) int to = scratch_open(dir, "to");
     const CodecClass *class = codec_find("custom");
+    CustomCodec slow = {.compress = "sleep 100", .timeout_ms = 100};
+    assert_fails(program_recode(class, true, 0, &slow, from, to), ERR_TIMEOUT, "after 100 ms");
     CustomCodec custom = {.compress = "echo first >&2; echo no room >&2; exit 3"};
     assert_fails(program_recode(class, true, 0, &custom, from, to), ERR_HOOK, "exit code 3");
     assert_non_null(strstr(error_last()->text, "no room"));

@@ -353,7 +353,7 @@ def test_crash_left_both_names_of_the_file(home):
 
 
 TORN = ["0000", NAME, f"{NAME}\t104", f"{NAME}\t1048576\t17000", f"{NAME}\t1048576\t1700000000.0\tNo", "\0\0\0\0",
-        f"{NAME}\t1048576\t1700000000.0\tNone\tNone"]
+        f"{NAME}\t1048576\t1700000000.0\tNone", f"{NAME}\t1048576\t1700000000.0\tNone\tNone"]
 
 
 @pytest.mark.parametrize("form", ["old", "new"])

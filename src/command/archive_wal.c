@@ -17,6 +17,12 @@ tell_info(void *context, const char *line)
 }
 
 static void
+tell_debug(void *context, const char *line)
+{
+    report_debug(context, "%s", line);
+}
+
+static void
 tell_problem(void *context, const Error *error)
 {
     report_failure(context, error);
@@ -59,7 +65,7 @@ run(const Invocation *invocation)
             "received by streaming",
             server->name);
     ArchiveSummary summary = {0};
-    ArchiveObserver observer = {invocation->report, tell_info, tell_problem};
+    ArchiveObserver observer = {invocation->report, tell_info, tell_debug, tell_problem};
     int result = locked;
     if (result == 0 && server->archiver)
         result = archive_incoming(invocation->config, server, &observer, &summary);

@@ -24,8 +24,9 @@
 #include "flow/queue/queue.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 
-enum { WORKERS_MAX = 64 };
+enum { WORKERS_MAX = 64, SPARE_DESCRIPTORS = 24 };
 
 typedef struct Run {
     const Config *config;
@@ -75,13 +76,23 @@ prepare(void *context, size_t index, int worker)
         item_store(&run->recipe, &run->compressors[worker], item);
 }
 
+/* How many files may be under way: each has two descriptors. */
+static size_t
+window(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= 2 * GROUP_MAX + SPARE_DESCRIPTORS)
+        return GROUP_MAX;
+    return limit.rlim_cur > SPARE_DESCRIPTORS + 4 ? (limit.rlim_cur - SPARE_DESCRIPTORS) / 2 : 2;
+}
+
 static int
 archive_in_parallel(Run *run)
 {
     Pipeline *pipeline = NULL;
     size_t next = 0;
     int result = 0;
-    TRY(pipeline_start(run->queue.count, worker_count(run), GROUP_MAX, prepare, run, &pipeline));
+    TRY(pipeline_start(run->queue.count, worker_count(run), window(), prepare, run, &pipeline));
     for (size_t ready; result == 0 && (ready = pipeline_wait(pipeline)) > 0;) {
         Item *group[GROUP_MAX];
         for (size_t i = 0; i < ready; i++)
@@ -174,8 +185,14 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
         *ret_aborted = true;
         result = 0;
     }
-    if (result == 0)
+    if (result == 0) {
         result = run_post_hooks(run, &item, aborted);
+    } else if (error_last()->class != ERR_STOPPED) { /* the hooks are told of every outcome */
+        item.state = ITEM_FAILED;
+        item.error = *error_last();
+        run_post_hooks(run, &item, NULL);
+        error_restore(&item.error);
+    }
     item_done(&item);
     return result;
 }

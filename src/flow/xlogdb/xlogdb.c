@@ -366,7 +366,12 @@ xlogdb_replace(XlogDb *db, XlogDbProduce *produce, void *context)
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
     TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
     TRY(dir_make(db->directory));
-    TRY(atomic_open(db->directory, strrchr(db->path, '/') + 1, 0666, &file));
+    /* Where the path is a symbolic link, its target is replaced. */
+    AUTO(free) char *target = realpath(db->path, NULL);
+    AUTO(free) char *directory = mem_dup(target ? target : db->path);
+    char *slash = strrchr(directory, '/');
+    *slash = '\0';
+    TRY(atomic_open(slash == directory ? "/" : directory, slash + 1, 0666, &file));
     struct stat st;
     if (stat(db->path, &st) == 0 && fchmod(file.fd, st.st_mode & 07777) < 0)
         return fail_errno("set the mode of the new '%s'", db->path);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 
 #include <poll.h>
+#include <stdbool.h>
 
 /* Called for each line that the program prints, without its line end. */
 typedef void ProcLine(void *context, bool is_stderr, const char *line);
@@ -29,6 +30,14 @@ typedef struct ProcSpec {
  * *ret_status: 0..255, or 256 + signal number. Fails when it cannot be started (ERR_HOOK), runs
  * over its time (ERR_TIMEOUT), or we are told to stop (ERR_STOPPED); then it has been ended. */
 int proc_run(ProcSpec *spec, int *ret_status);
+
+/* Starts a program that shall outlive us: in a session of its own, with nothing on its standard
+ * descriptors unless it is to keep ours. argv[0] is the path of the program. It is not waited for,
+ * what becomes of it is not known. */
+int proc_detach(const char *const *argv, bool keep_descriptors);
+
+/* The path of our own program, also when it was replaced on disk since we started. Free it. */
+int proc_own_path(char **ret_path);
 
 /* "exit code 3" or "signal 9". Room for 32 bytes. */
 void proc_status_format(int status, char *ret_text);

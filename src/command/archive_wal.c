@@ -166,7 +166,7 @@ const Command command_archive_wal = {
     .help = "Archives the WAL files that wait in the server's streaming and incoming\n"
             "directories: checks them, compresses them as configured, stores them durably,\n"
             "records them in xlog.db and only then removes them. What is not WAL, or differs\n"
-            "from what is archived under the same name, goes to the errors directory, and the\n"
+            "from what is archived under its name, goes to the errors directory, and the\n"
             "exit code is 1.",
     .options = options,
     .option_count = COUNT_OF(options),

@@ -46,7 +46,7 @@ typedef struct Command {
     int (*run)(const Invocation *invocation);
 } Command;
 
-extern const Command command_archive_wal, command_get_wal, command_list_servers,
+extern const Command command_archive_wal, command_cron, command_get_wal, command_list_servers,
     command_rebuild_xlogdb, command_show_servers;
 
 /* The table */

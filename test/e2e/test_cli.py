@@ -11,7 +11,7 @@ from home import WALDEN, Home, execute, run
 from support import TESTS_RUN_AS_ROOT, as_user, started
 from wal import make_wal, segment_name
 
-COMMANDS = ["archive-wal", "get-wal", "list-servers", "rebuild-xlogdb", "show-servers"]
+COMMANDS = ["archive-wal", "cron", "get-wal", "list-servers", "rebuild-xlogdb", "show-servers"]
 SEGMENT = segment_name(1)
 
 

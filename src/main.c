@@ -9,6 +9,7 @@
 #include "version.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum Global { HELP, VERSION, CONFIG_FILE, COLOUR, COLOR, LEVEL, QUIET, DEBUG, FORMAT };
@@ -109,13 +110,6 @@ want_colour(const char *const *given)
     return strcmp(when, "always") == 0;
 }
 
-/* Was barman_user written down, or is it the default? */
-static bool
-user_is_chosen(const Config *config)
-{
-    return strcmp(config->barman_user, "barman") != 0;
-}
-
 static void
 open_log(const Config *config, const char *level_text, Report *report)
 {
@@ -142,7 +136,8 @@ run_command(const Command *command, const char *const *given, char *const *argum
     AUTO(config) Config *config = NULL;
     int result = config_load(given[CONFIG_FILE], &config);
     if (result == 0)
-        result = user_become(config->barman_user, user_is_chosen(config));
+        result = config->barman_user ? user_become(config->barman_user, true)
+                                     : user_become("barman", false);
     if (result < 0) {
         report_failure(invocation->report, error_last());
         return exit_unusable(command, EXIT_FAILED, arguments);
@@ -201,6 +196,7 @@ main(int argc, char **argv)
 {
     const char *given[OPTIONS_MAX];
     int first = 0;
+    umask(umask(0) | 022); /* nobody else writes into an archive, whatever the caller's mask */
     if (hold_standard_descriptors() != EXIT_DONE)
         return exit_early(EXIT_FAILED, argv);
     if (options_parse(argc, argv, globals, COUNT_OF(globals), true, given, &first) < 0 ||

@@ -55,13 +55,14 @@ lock_take(const char *path, LockKind kind, int wait_ms, Lock *ret_lock, pid_t *r
 {
     int64_t deadline = clock_ms() + wait_ms;
     for (int pause_ms = 1;; pause_ms = pause_ms < 20 ? pause_ms * 2 : 20) {
-        AUTO(close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0 && kind == LOCK_SHARED && (errno == EACCES || errno == EROFS)) {
-            /* Who may only read can share a lock that is there. */
-            fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-            if (fd < 0 && errno == ENOENT)
-                return 0; /* where nobody ever locked, and we could not: nobody writes */
-        }
+        /* A reader may have another account than the archive's owner, whom a lock file that he
+         * cannot open would keep from archiving for good. So only those who write make it. */
+        int create = kind == LOCK_EXCLUSIVE ? O_CREAT : 0;
+        AUTO(close) int fd = open(path, O_RDWR | create | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 && kind == LOCK_SHARED && (errno == EACCES || errno == EROFS))
+            fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW); /* who may only read can share it */
+        if (fd < 0 && kind == LOCK_SHARED && errno == ENOENT)
+            return 0; /* nobody has locked: nobody writes */
         if (fd < 0)
             return hint(
                 fail_errno("open lock file '%s'", path),

@@ -19,7 +19,8 @@ typedef struct Lock {
 
 typedef enum LockKind {
     LOCK_EXCLUSIVE, /* writes our pid into the file */
-    LOCK_SHARED, /* for readers, who need not be allowed to write the file; leaves the pid alone */
+    LOCK_SHARED,    /* for readers, who need not be allowed to write the file; leaves the pid alone,
+                       and never makes the file: without one, nothing is locked and nothing held */
 } LockKind;
 
 /* Takes the lock, waiting up to wait_ms milliseconds or until we are told to stop. LOCK_BUSY when

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 extern char **environ;
@@ -118,11 +119,13 @@ line_end(ProcSpec *spec, Pipe *from)
     str_clear(&from->line);
 }
 
+enum { DRAIN_SIZE = 4096, PIPE_SIZE = 64 << 10, DRAINS_AFTER_END = PIPE_SIZE / DRAIN_SIZE };
+
 /* Takes what is there; closes the pipe at its end. A line without end is cut at 4 KiB. */
 static void
 drain(ProcSpec *spec, Pipe *from)
 {
-    char buffer[4096];
+    char buffer[DRAIN_SIZE];
     ssize_t got = read(from->fd, buffer, sizeof(buffer));
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return;
@@ -242,19 +245,25 @@ end_group(pid_t pid)
 }
 
 /* Follows the program until it has ended. Its end counts, not the end of its output: a hook may
- * leave a daemon behind that keeps the pipes. */
+ * leave a daemon behind that keeps the pipes, and goes on writing. What they held at its end is
+ * still taken. */
 static int
 follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
 {
     int64_t deadline = spec->timeout_ms ? clock_ms() + spec->timeout_ms : INT64_MAX;
+    int left = DRAINS_AFTER_END;
+    /* Tells of its end at once; without one (-1, which poll passes over) we look every 20 ms. */
+    AUTO(close) int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     for (bool ended = false;;) {
-        struct pollfd polls[2] = {{.fd = pipes[0].fd, .events = POLLIN},
-                                  {.fd = pipes[1].fd, .events = POLLIN}};
-        int ready = poll(polls, 2, ended ? 0 : 20);
+        struct pollfd polls[3] = {{.fd = pipes[0].fd, .events = POLLIN},
+                                  {.fd = pipes[1].fd, .events = POLLIN},
+                                  {.fd = ended ? -1 : pid_fd, .events = POLLIN}};
+        int ready = poll(polls, 3, ended ? 0 : pid_fd < 0 ? 20 : 100);
         for (int i = 0; i < 2 && ready > 0; i++)
             if (polls[i].revents)
                 drain(spec, &pipes[i]);
-        if (ended && ready <= 0)
+        bool drained = !polls[0].revents && !polls[1].revents;
+        if (ended && (ready <= 0 || drained || left-- == 0))
             return 0;
         if (!ended)
             ended = waitpid(pid, ret_wait_status, WNOHANG) == pid;

@@ -25,6 +25,12 @@ tell_info(void *context, const char *line)
 }
 
 static void
+tell_debug(void *context, const char *line)
+{
+    report_debug(context, "%s", line);
+}
+
+static void
 tell_problem(void *context, const Error *error)
 {
     report_failure(context, error);
@@ -54,7 +60,7 @@ static int
 run_once(const Invocation *invocation, const ServerConfig *server)
 {
     ArchiveSummary summary = {0};
-    ArchiveObserver observer = {invocation->report, tell_info, tell_problem, false};
+    ArchiveObserver observer = {invocation->report, tell_info, tell_debug, tell_problem, false};
     int result = archive_server(invocation->config, server, &observer, &summary);
     log_summary(server, &summary, 0);
     if (result == 0)
@@ -99,7 +105,7 @@ follow(const Invocation *invocation, const ServerConfig *server)
     log_info("following server '%s'", server->name);
     while (!stop_signal()) {
         ArchiveSummary summary = {0};
-        ArchiveObserver observer = {invocation->report, tell_info, tell_problem, true};
+        ArchiveObserver observer = {invocation->report, tell_info, tell_debug, tell_problem, true};
         watch_again(&watch, &watching);
         archive_server(invocation->config, server, &observer, &summary); /* <0: to stop */
         log_summary(server, &summary, waited);

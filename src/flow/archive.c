@@ -24,8 +24,9 @@
 #include "flow/queue/queue.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 
-enum { WORKERS_MAX = 64 };
+enum { WORKERS_MAX = 64, SPARE_DESCRIPTORS = 24 };
 
 /* One of the ways by which WAL comes to a server's archive. */
 typedef struct Archiver {
@@ -81,6 +82,13 @@ say_below_heading(void *context, const char *line)
 }
 
 static void
+tell_debug(void *context, const char *line)
+{
+    const Run *run = context;
+    run->observer->debug(run->observer->context, line);
+}
+
+static void
 tell_problem(void *context, const Error *error)
 {
     const Run *run = context;
@@ -118,13 +126,23 @@ prepare(void *context, size_t index, int worker)
         item_store(&run->recipe, &run->compressors[worker], item);
 }
 
+/* How many files may be under way: each has two descriptors. */
+static size_t
+window(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= 2 * GROUP_MAX + SPARE_DESCRIPTORS)
+        return GROUP_MAX;
+    return limit.rlim_cur > SPARE_DESCRIPTORS + 4 ? (limit.rlim_cur - SPARE_DESCRIPTORS) / 2 : 2;
+}
+
 static int
 archive_in_parallel(Run *run)
 {
     Pipeline *pipeline = NULL;
     size_t next = 0;
     int result = 0;
-    TRY(pipeline_start(run->queue.count, worker_count(run), GROUP_MAX, prepare, run, &pipeline));
+    TRY(pipeline_start(run->queue.count, worker_count(run), window(), prepare, run, &pipeline));
     for (size_t ready; result == 0 && (ready = pipeline_wait(pipeline)) > 0;) {
         Item *group[GROUP_MAX];
         for (size_t i = 0; i < ready; i++)
@@ -217,8 +235,14 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
         *ret_aborted = true;
         result = 0;
     }
-    if (result == 0)
+    if (result == 0) {
         result = run_post_hooks(run, &item, aborted);
+    } else if (error_last()->class != ERR_STOPPED) { /* the hooks are told of every outcome */
+        item.state = ITEM_FAILED;
+        item.error = *error_last();
+        run_post_hooks(run, &item, NULL);
+        error_restore(&item.error);
+    }
     item_done(&item);
     return result;
 }
@@ -350,7 +374,8 @@ run_archiver(const Archiver *archiver, const Config *config, const ServerConfig 
     AUTO(xlogdb)
     XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
                                            server->wals_directory, config->barman_lock_directory});
-    ArchiveObserver below_heading = {run, say_below_heading, tell_problem, observer->terse};
+    ArchiveObserver below_heading = {run, say_below_heading, tell_debug, tell_problem,
+                                     observer->terse};
     run->committer = (Committer){.server = server->name,
                                  .errors_directory = server->errors_directory,
                                  .recipe = &run->recipe,

@@ -23,6 +23,20 @@ say(const Committer *c, const char *format, ...)
     c->observer->info(c->observer->context, text);
 }
 
+/* For the log, and for who asked for debug messages */
+static void tell(const Committer *c, LogLevel level, const char *format, ...) PRINTF_LIKE(3, 4);
+
+static void
+tell(const Committer *c, LogLevel level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    AUTO(free) char *text = mem_vprintf(format, args);
+    va_end(args);
+    log_line(level, "%s", text);
+    c->observer->debug(c->observer->context, text);
+}
+
 static Timeline
 timeline_of(const Item *item)
 {
@@ -71,6 +85,7 @@ static void
 settle(Committer *c, Item *item)
 {
     if (commit_is_blocked(c, item)) {
+        item->follows = true;
         if (item->state != ITEM_GONE)
             snprintf(item->reason, sizeof(item->reason), "an older file of its timeline waits");
         item->state = item->state == ITEM_GONE ? ITEM_GONE : ITEM_WAITING;
@@ -79,7 +94,8 @@ settle(Committer *c, Item *item)
         item->state = ITEM_FAILED;
         item->error = *error_last();
     }
-    if (item->state == ITEM_WAITING || item->state == ITEM_FAILED)
+    /* Behind a name that the archive has there is no gap. */
+    if (item->state == ITEM_WAITING || (item->state == ITEM_FAILED && !item->archived))
         block(c, item);
 }
 
@@ -240,7 +256,7 @@ conclude(Committer *c, const Item *item)
         return 0;
     case ITEM_SAME:
         c->summary->duplicates++;
-        log_info("'%s' is in the archive already, with the same content", item->wal.name);
+        tell(c, LOG_INFO, "'%s' is in the archive already, with the same content", item->wal.name);
         return 0;
     case ITEM_DIFFERENT:
         reject(c, item, "duplicate", "is already present in server %s", c->server);
@@ -251,8 +267,9 @@ conclude(Committer *c, const Item *item)
         return 0;
     case ITEM_WAITING:
         c->summary->waiting++;
-        log_line(c->observer->terse ? LOG_DEBUG : LOG_INFO, "'%s' is left for the next run: %s",
-                 item->wal.name, item->reason);
+        /* One line for the file that holds the others up; there may be a million of them. */
+        tell(c, item->follows || c->observer->terse ? LOG_DEBUG : LOG_INFO,
+             "'%s' is left for the next run: %s", item->wal.name, item->reason);
         return 0;
     case ITEM_GONE:
         log_warning("'%s/%s' is gone", c->recipe->directory, item->wal.name);

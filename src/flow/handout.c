@@ -9,7 +9,6 @@
 #include "flow/gate.h"
 #include "flow/item.h"
 #include "flow/recode/reader.h"
-#include "flow/xlogdb/xlogdb.h"
 
 #include <errno.h>
 
@@ -121,49 +120,6 @@ decode_all(Handout *out, int fd, const CodecClass *class, const CustomCodec *cus
     return 0;
 }
 
-/* OpenPGP data begins with one of these packets (RFC 4880, 4.2): keys for the session (1, 3),
- * encrypted data (9, 18, 20). */
-static bool
-looks_encrypted(const uint8_t *head, size_t size)
-{
-    if (size == 0 || !(head[0] & 0x80))
-        return false;
-    int tag = head[0] & 0x40 ? head[0] & 0x3f : (head[0] >> 2) & 0x0f;
-    return tag == 1 || tag == 3 || tag == 9 || tag == 18 || tag == 20;
-}
-
-typedef struct RowSearch {
-    const char *name;
-    bool encrypted;
-} RowSearch;
-
-static int
-note_encryption(void *context, const WalFile *row)
-{
-    RowSearch *search = context;
-    if (strcmp(row->name, search->name) == 0)
-        search->encrypted = row->encryption != NULL;
-    return 0;
-}
-
-/* Content that looks like OpenPGP is handed out as it is when the site's own archive_command made
- * it; but what a Barman encrypted is not what anybody asks us for. */
-static int
-refuse_encrypted(const Retrieval *what, const char *path)
-{
-    AUTO(xlogdb)
-    XlogDb *db = xlogdb_new(&(XlogDbPlace){what->server->name, what->server->xlogdb_directory,
-                                           what->server->wals_directory,
-                                           what->config->barman_lock_directory});
-    RowSearch search = {.name = strrchr(path, '/') + 1};
-    size_t damaged = 0;
-    TRY(xlogdb_read(db, note_encryption, &search, &damaged));
-    if (!search.encrypted)
-        return 0;
-    return hint(fail(ERR_UNSUPPORTED, "'%s' is encrypted with gpg", path),
-                "this release cannot decrypt: get it with Barman");
-}
-
 /* What goes out as it is stored is read through before: the client may be unable to tell that it is
  * damaged. */
 static int
@@ -250,8 +206,9 @@ handout(const Retrieval *what, const CustomCodec *custom, int fd, const char *pa
         int result = check_whole(&out, fd, head, got);
         if (result != 0)
             return result;
-        if (!out.facts.magic && looks_encrypted(head, got))
-            TRY(refuse_encrypted(what, path));
+        if (!out.facts.magic && !what->keep_compression && looks_encrypted(head, got))
+            return hint(fail(ERR_UNSUPPORTED, "'%s' is encrypted with OpenPGP", path),
+                        "get it with Barman, or as it is stored with --keep-compression");
         out.facts = (WalFacts){0};
     }
     if (!what->directory)

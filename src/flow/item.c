@@ -44,6 +44,28 @@ recognise(const CustomCodec *custom, const char *name, const void *head, size_t 
                                                                         : class;
 }
 
+/* Such a message begins with a packet that holds the session key (RFC 4880, 4.2, 5.1 and 5.3): for
+ * a public key (tag 1, version 3 or 6) or a passphrase (tag 3, version 4 to 6). */
+bool
+looks_encrypted(const void *head, size_t size)
+{
+    const uint8_t *bytes = head;
+    size_t lead = 0; /* of the packet's header */
+    int tag = 0;
+    if (size < 8 || !(bytes[0] & 0x80))
+        return false;
+    if (bytes[0] & 0x40) { /* new format */
+        tag = bytes[0] & 0x3f;
+        lead = bytes[1] < 192 ? 2 : bytes[1] < 224 ? 3 : bytes[1] == 255 ? 6 : 0;
+    } else {
+        tag = (bytes[0] >> 2) & 0x0f;
+        lead = (bytes[0] & 3) == 3 ? 0 : 1 + ((size_t)1 << (bytes[0] & 3));
+    }
+    int version = bytes[lead];
+    return lead > 0 && ((tag == 1 && (version == 3 || version == 6)) ||
+                        (tag == 3 && version >= 4 && version <= 6));
+}
+
 /* Records how the item's way ends before it is stored. */
 static bool
 end_item(Item *item, int result, const GateFinding *finding)
@@ -62,6 +84,8 @@ static int
 open_source(const Recipe *recipe, Item *item)
 {
     AUTO(free) char *path = mem_printf("%s/%s", recipe->directory, item->wal.name);
+    if (lstat(path, &item->source) < 0)
+        return fail_errno("open '%s'", path);
     item->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (item->fd < 0 || fstat(item->fd, &item->source) < 0)
         return fail_errno("open '%s'", path);
@@ -89,7 +113,12 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     }
     if (result == 0)
         result = file_read(ret_item->fd, head, sizeof(head), name, &got);
-    if (result < 0)
+    /* As a file that does not become whole, it must not hold up the others for ever. */
+    if (result < 0 && error_last()->os_error == EACCES &&
+        gate_defect(&recipe->gate, &ret_item->source, &finding, "%s", error_last()->text) ==
+            GATE_INVALID)
+        result = GATE_INVALID;
+    if (result != 0)
         return end_item(ret_item, result, &finding);
 
     CustomCodec custom = recipe->custom;
@@ -241,6 +270,7 @@ item_store(const Recipe *recipe, Coder **compressor, Item *item)
     struct stat archived;
     int result = store_stat(recipe->store, item->wal.name, &archived);
     if (result == 0) {
+        item->archived = true;
         result = item_compare(recipe, item);
         item->state = result > 0 ? (ItemState)result : ITEM_FAILED;
     } else if (result == STORE_MISSING) {
@@ -280,9 +310,11 @@ compare_contents(Reader *a, Reader *b, const char *name)
     return ITEM_SAME;
 }
 
-/* Reads the first bytes of an archived file and goes back. */
+/* Reads the first bytes of an archived file and goes back: what was it compressed with, or was it
+ * encrypted? */
 static int
-recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecClass **ret_class)
+recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecClass **ret_class,
+               bool *ret_encrypted)
 {
     char head[HEAD];
     size_t got = 0;
@@ -291,8 +323,18 @@ recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecC
     TRY(file_read(fd, head, sizeof(head), name, &got));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", name);
-    *ret_class = recognise(custom, name, head, got);
+    *ret_encrypted = looks_encrypted(head, got);
+    *ret_class = *ret_encrypted ? NULL : recognise(custom, name, head, got);
     return 0;
+}
+
+/* By the site's archive_command: then the two can be compared as they are. */
+static bool
+source_is_encrypted(const Item *item)
+{
+    char head[16];
+    return pread(item->fd, head, sizeof(head), 0) == sizeof(head) &&
+           looks_encrypted(head, sizeof(head));
 }
 
 /* Contents are always read and compared: equal sizes and times prove nothing. */
@@ -303,6 +345,7 @@ item_compare(const Recipe *recipe, const Item *item)
     AUTO(reader) Reader *source = NULL;
     AUTO(reader) Reader *archived = NULL;
     const CodecClass *class = NULL;
+    bool encrypted = false;
     struct stat st;
     int found = store_read(recipe->store, item->wal.name, &fd);
     if (found == STORE_MISSING)
@@ -313,7 +356,11 @@ item_compare(const Recipe *recipe, const Item *item)
     /* The other link of a file that a crash left with both its names */
     if (st.st_dev == item->source.st_dev && st.st_ino == item->source.st_ino)
         return ITEM_SAME;
-    TRY(recognise_file(&recipe->custom, fd, item->wal.name, &class));
+    TRY(recognise_file(&recipe->custom, fd, item->wal.name, &class, &encrypted));
+    if (encrypted && !source_is_encrypted(item))
+        return hint(fail(ERR_UNSUPPORTED,
+                         "the archived copy is encrypted and cannot be compared with this file"),
+                    "remove the file if you are sure that it was archived");
     if (lseek(item->fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", item->wal.name);
     TRY(reader_open(item->fd, item->class, &recipe->custom, &source));
@@ -326,17 +373,19 @@ archived_row(const Store *store, const CustomCodec *custom, const char *name, Wa
 {
     AUTO(close) int fd = -1;
     const CodecClass *class = NULL;
+    bool encrypted = false;
     struct stat st;
     int found = store_read(store, name, &fd);
     if (found != 0)
         return found;
     if (fstat(fd, &st) < 0)
         return fail_errno("stat '%s'", name);
-    TRY(recognise_file(custom, fd, name, &class));
+    TRY(recognise_file(custom, fd, name, &class, &encrypted));
     *ret_row = (WalFile){.kind = wal_kind(name),
                          .size = st.st_size,
                          .mtime = st.st_mtim,
-                         .compression = class ? class->name : NULL};
+                         .compression = class ? class->name : NULL,
+                         .encryption = encrypted ? "gpg" : NULL};
     snprintf(ret_row->name, sizeof(ret_row->name), "%s", name);
     return 0;
 }

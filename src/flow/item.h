@@ -24,6 +24,8 @@ typedef struct Item {
     struct stat source; /* its identity, size and times */
     StorePut *put;
     bool opaque;                  /* neither WAL nor a known codec */
+    bool follows;                 /* WAITING only because an older file of its timeline does */
+    bool archived;                /* FAILED, but there is a file of the name in the archive */
     const CodecClass *class;      /* what the source is compressed with, or NULL */
     WalFacts facts;               /* major 0: not known */
     char reason[WAL_REASON_ROOM]; /* for WAITING and INVALID */
@@ -62,6 +64,9 @@ int archived_row(const Store *store, const CustomCodec *custom, const char *name
 /* Which codec wrote a file that begins so: the site's custom magic goes before the known ones. */
 const CodecClass *
 recognise(const CustomCodec *custom, const char *name, const void *head, size_t size);
+
+/* Does a file that begins so hold an OpenPGP message, encrypted to a key or with a passphrase? */
+bool looks_encrypted(const void *head, size_t size);
 
 /* Gives back what the item holds; an unpublished put leaves no trace. */
 void item_done(Item *item);

@@ -479,7 +479,7 @@ def test_permission_denied(archive, closed):
 @pytest.mark.parametrize("name,code", [(NAME, 0), (OTHER, MISSING)])
 def test_reader_of_a_read_only_home(archive, name, code):
     """Somebody who may read the archive, but not write its lock files."""
-    archive.globals["barman_user"] = "barman"
+    archive.globals["barman_user"] = None
     archive.globals["log_file"] = None
     archive.configure()
     lock = archive.path / ".main-xlogdb.lock"

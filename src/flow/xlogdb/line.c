@@ -108,16 +108,18 @@ xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row)
 }
 
 bool
-xlogdb_line_is_whole(const char *line)
+xlogdb_line_is_whole(const char *line, int columns)
 {
     const char *last = strrchr(line, '\t');
-    size_t tabs = 0;
+    int tabs = 0;
     for (const char *p = line; *p; p++)
         tabs += *p == '\t';
-    if (tabs == 4)
+    if (tabs != columns - 1)
+        return false;
+    if (columns == 5)
         return strcmp(last + 1, "None") == 0 || strcmp(last + 1, "gpg") == 0;
-    for (size_t i = 0; i < COUNT_OF(names) && tabs == 3; i++)
+    for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(last + 1, names[i]) == 0)
             return true;
-    return tabs == 3 && (strcmp(last + 1, "None") == 0 || strcmp(last + 1, "custom") == 0);
+    return strcmp(last + 1, "None") == 0 || strcmp(last + 1, "custom") == 0;
 }

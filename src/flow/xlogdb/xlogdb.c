@@ -106,21 +106,21 @@ typedef struct Tail {
 } Tail;
 
 static void
-read_tail(const char *text, size_t length, Tail *tail)
+read_tail(const char *text, size_t length, int columns, Tail *tail)
 {
     char line[XLOGDB_LINE_ROOM] = "";
     size_t kept = strnlen(text, length < sizeof(line) - 1 ? length : sizeof(line) - 1);
     WalFile row;
     memcpy(line, text, kept);
-    tail->only_feed_missing =
-        kept == length && xlogdb_line_is_whole(line) && xlogdb_line_parse(line, kept, &row);
+    tail->only_feed_missing = kept == length && xlogdb_line_is_whole(line, columns) &&
+                              xlogdb_line_parse(line, kept, &row);
     line[strcspn(line, " \t")] = '\0';
     if (wal_kind(line) != WAL_NONE)
         snprintf(tail->name, sizeof(tail->name), "%s", line);
 }
 
 static int
-find_tail(int fd, const char *path, off_t size, Tail *ret_tail)
+find_tail(const XlogDb *db, int fd, off_t size, Tail *ret_tail)
 {
     char buffer[4096];
     size_t got = 0;
@@ -128,13 +128,13 @@ find_tail(int fd, const char *path, off_t size, Tail *ret_tail)
     for (off_t end = size; end > 0;) {
         off_t start = end > (off_t)sizeof(buffer) ? end - (off_t)sizeof(buffer) : 0;
         if (lseek(fd, start, SEEK_SET) < 0)
-            return fail_errno("seek in '%s'", path);
-        TRY(file_read(fd, buffer, (size_t)(end - start), path, &got));
+            return fail_errno("seek in '%s'", db->path);
+        TRY(file_read(fd, buffer, (size_t)(end - start), db->path, &got));
         const char *feed = memrchr(buffer, '\n', got);
         const char *line = feed ? feed + 1 : buffer;
         if (feed || start == 0) {
             ret_tail->start = start + (line - buffer);
-            read_tail(line, (size_t)(buffer + got - line), ret_tail);
+            read_tail(line, (size_t)(buffer + got - line), db->columns, ret_tail);
             return 0;
         }
         end = start; /* more than a page without a line feed: all of it is torn */
@@ -228,7 +228,7 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
 
     /* A torn last line would be glued to what is appended. */
     Tail tail;
-    TRY(find_tail(fd, db->path, size, &tail));
+    TRY(find_tail(db, fd, size, &tail));
     if (tail.start < size)
         log_warning("catalog '%s' ends in a torn line of %lld bytes (%s), mending it", db->path,
                     (long long)(size - tail.start),
@@ -262,12 +262,12 @@ next_line(FILE *file, char *buffer)
 }
 
 static int
-read_rows(FILE *file, const char *path, XlogDbVisit *visit, void *context, size_t *damaged)
+read_rows(const XlogDb *db, FILE *file, XlogDbVisit *visit, void *context, size_t *damaged)
 {
     char line[XLOGDB_LINE_ROOM];
     for (size_t length; (length = next_line(file, line)) > 0;) {
         WalFile row;
-        bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line);
+        bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line, db->columns);
         if (torn || !xlogdb_line_parse(line, length, &row)) {
             (*damaged)++;
             continue;
@@ -276,7 +276,7 @@ read_rows(FILE *file, const char *path, XlogDbVisit *visit, void *context, size_
         if (result != 0)
             return result;
     }
-    return ferror(file) ? fail_errno("read catalog '%s'", path) : 0;
+    return ferror(file) ? fail_errno("read catalog '%s'", db->path) : 0;
 }
 
 static int
@@ -286,7 +286,7 @@ read_file(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damag
     FILE *file = fopen(db->path, "re");
     if (!file && errno != ENOENT)
         return fail_errno("open catalog '%s'", db->path);
-    int result = file ? read_rows(file, db->path, visit, context, &damaged) : 0;
+    int result = file ? read_rows(db, file, visit, context, &damaged) : 0;
     if (file)
         fclose(file);
     *ret_damaged = damaged;
@@ -366,7 +366,12 @@ xlogdb_replace(XlogDb *db, XlogDbProduce *produce, void *context)
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
     TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
     TRY(dir_make(db->directory));
-    TRY(atomic_open(db->directory, strrchr(db->path, '/') + 1, 0666, &file));
+    /* Where the path is a symbolic link, its target is replaced. */
+    AUTO(free) char *target = realpath(db->path, NULL);
+    AUTO(free) char *directory = mem_dup(target ? target : db->path);
+    char *slash = strrchr(directory, '/');
+    *slash = '\0';
+    TRY(atomic_open(slash == directory ? "/" : directory, slash + 1, 0666, &file));
     struct stat st;
     if (stat(db->path, &st) == 0 && fchmod(file.fd, st.st_mode & 07777) < 0)
         return fail_errno("set the mode of the new '%s'", db->path);

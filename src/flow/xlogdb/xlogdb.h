@@ -74,9 +74,10 @@ size_t xlogdb_line_format(const WalFile *row, int columns, char *ret_line);
 /* A line of 3 to 5 columns; false if it is damaged. Unknown codec names become "custom". */
 bool xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row);
 
-/* Does a line without a line feed end in a word of its last columns, so that only the line feed is
- * missing? Otherwise a crash has torn it, and what it seems to say may be wrong. */
-bool xlogdb_line_is_whole(const char *line);
+/* Does a line without a line feed have all its columns and end in a word of the last one, so that
+ * only the line feed is missing? Otherwise a crash has torn it, and what it seems to say may be
+ * wrong. */
+bool xlogdb_line_is_whole(const char *line, int columns);
 
 /* The time column: shortest decimal text that reads back as the same double, as Python writes it.
  * Room for 32 bytes. */

@@ -41,6 +41,10 @@ test_shared(void **state)
     AUTO(lock) Lock first = LOCK_NONE, second = LOCK_NONE, third = LOCK_NONE;
     pid_t holder = 0;
     assert_done(lock_take(path, LOCK_SHARED, 0, &first, &holder));
+    assert_int_equal(access(path, F_OK), -1); /* it might be another account's then */
+    assert_done(lock_take(path, LOCK_EXCLUSIVE, 0, &first, &holder));
+    lock_release(&first);
+    assert_done(lock_take(path, LOCK_SHARED, 0, &first, &holder));
     assert_done(lock_take(path, LOCK_SHARED, 0, &second, &holder));
     assert_int_equal(lock_take(path, LOCK_EXCLUSIVE, 0, &third, &holder), LOCK_BUSY);
     scratch_remove(dir);

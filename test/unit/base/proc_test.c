@@ -93,6 +93,20 @@ test_background_child_does_not_hold_us(void **state)
 }
 
 static void
+test_background_child_that_goes_on_writing(void **state)
+{
+    (void)state;
+    AUTO(str) Str output = {0};
+    int status = -1;
+    alarm(20); /* it would last for ever */
+    assert_done(
+        run("echo first; for i in 1 2 3 4 5 6 7 8; do yes & done; exit 3", 0, &output, &status));
+    alarm(0);
+    assert_int_equal(status, 3);
+    assert_true(str_starts(str_text(&output), "out:first|"));
+}
+
+static void
 test_not_startable(void **state)
 {
     (void)state;
@@ -144,6 +158,7 @@ main(void)
         cmocka_unit_test(test_path_prefix),
         cmocka_unit_test(test_timeout_ends_the_whole_group),
         cmocka_unit_test(test_background_child_does_not_hold_us),
+        cmocka_unit_test(test_background_child_that_goes_on_writing),
         cmocka_unit_test(test_not_startable),
         cmocka_unit_test(test_much_output),
         cmocka_unit_test(test_detach),

@@ -154,7 +154,7 @@ test_defaults(void **state)
     static const char *const cases[][3] = {
         {NULL, "barman_home", "@/home"},
         {NULL, "barman_lock_directory", "@/home"},
-        {NULL, "barman_user", "barman"},
+        {NULL, "barman_user", NULL},
         {NULL, "log_file", NULL},
         {NULL, "log_level", "INFO"},
         {NULL, "configuration_files_directory", NULL},

@@ -19,6 +19,12 @@ take_info(void *context, const char *line)
 }
 
 static void
+ignore_debug(void *context, const char *line)
+{
+    (void)context, (void)line;
+}
+
+static void
 take_problem(void *context, const Error *error)
 {
     str_appendf(&((Told *)context)->problems, "%s\n", error->text);
@@ -27,7 +33,7 @@ take_problem(void *context, const Error *error)
 static int
 run(Site *site, Told *told, ArchiveSummary *ret_summary)
 {
-    ArchiveObserver observer = {told, take_info, take_problem};
+    ArchiveObserver observer = {told, take_info, ignore_debug, take_problem};
     return archive_server(&site->config, &site->server, &observer, ret_summary);
 }
 
@@ -431,7 +437,7 @@ test_terse(void **state)
 {
     Site *site = *state;
     Told told = {0};
-    ArchiveObserver observer = {&told, take_info, take_problem, true};
+    ArchiveObserver observer = {&told, take_info, ignore_debug, take_problem, true};
     ArchiveSummary summary;
     site->server.streaming_archiver = true;
     assert_done(archive_server(&site->config, &site->server, &observer, &summary));

@@ -42,6 +42,12 @@ take_info(void *context, const char *line)
 }
 
 static void
+ignore_debug(void *context, const char *line)
+{
+    (void)context, (void)line;
+}
+
+static void
 take_problem(void *context, const Error *error)
 {
     str_appendf(context, "problem: %s\n", error->text);
@@ -56,7 +62,7 @@ setup(void **state)
     work->recipe.directory = site->server.incoming_wals_directory;
     work->recipe.gate = (Gate){VALIDATE_HEADER, 0, 3600};
     assert_done(store_open(site->server.wals_directory, &work->recipe.store));
-    work->observer = (ArchiveObserver){&work->told, take_info, take_problem};
+    work->observer = (ArchiveObserver){&work->told, take_info, ignore_debug, take_problem};
     work->committer = (Committer){
         .server = "main",
         .errors_directory = site->server.errors_directory,

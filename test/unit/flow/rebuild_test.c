@@ -67,6 +67,17 @@ test_keeps_what_is_true(void **state)
                    ROW(SEG_3, "custom") SEG_2 "\t6\t" TIME "\tNone\tNone\n" ROW(SEG_1, "pigz"));
 }
 
+/* What Barman has encrypted is recognised by its content. */
+static void
+test_encrypted(void **state)
+{
+    Site *site = *state;
+    static const char pgp[] = "\x85\x01\x0c\x03 and so on";
+    archived(site, HASH_DIR "/" SEG_1, pgp, strlen(pgp));
+    assert_rebuild(site, &(RebuildSummary){.segments = 1, .added = 1},
+                   SEG_1 "\t14\t" TIME "\tNone\tgpg\n");
+}
+
 /* A torn last line may hold a time that is wrong: the file tells it anew. */
 static void
 test_torn_line(void **state)
@@ -156,6 +167,7 @@ main(void)
         TEST(of_nothing),
         TEST(from_files_alone),
         TEST(keeps_what_is_true),
+        TEST(encrypted),
         TEST(torn_line),
         TEST(of_the_old_generation),
         TEST(odd_entries),

@@ -161,22 +161,35 @@ attributes_init(posix_spawnattr_t *attributes, short apart)
                              (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | apart));
 }
 
-int
-proc_detach(const char *const *argv, bool keep_descriptors)
+/* The standard descriptors up to `nothing_to` lead nowhere, the others are ours. */
+static int
+start(const char *const *argv, short apart, int nothing_to, pid_t *ret_pid)
 {
-    pid_t pid = 0;
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO && !keep_descriptors; fd++)
+    for (int fd = STDIN_FILENO; fd <= nothing_to; fd++)
         posix_spawn_file_actions_addopen(&actions, fd, "/dev/null",
                                          fd == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0);
     posix_spawnattr_t attributes;
-    attributes_init(&attributes, POSIX_SPAWN_SETSID);
-    errno = posix_spawn(&pid, argv[0], &actions, &attributes, (char *const *)argv, environ);
+    attributes_init(&attributes, apart);
+    errno = posix_spawn(ret_pid, argv[0], &actions, &attributes, (char *const *)argv, environ);
     int result = errno ? fail_errno("start '%s'", argv[0]) : 0;
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return result;
+}
+
+int
+proc_detach(const char *const *argv, bool keep_descriptors)
+{
+    pid_t pid = 0;
+    return start(argv, POSIX_SPAWN_SETSID, keep_descriptors ? -1 : STDERR_FILENO, &pid);
+}
+
+int
+proc_start(const char *const *argv, pid_t *ret_pid)
+{
+    return start(argv, POSIX_SPAWN_SETPGROUP, STDIN_FILENO, ret_pid);
 }
 
 int

@@ -8,6 +8,7 @@
 
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Called for each line that the program prints, without its line end. */
 typedef void ProcLine(void *context, bool is_stderr, const char *line);
@@ -35,6 +36,10 @@ int proc_run(ProcSpec *spec, int *ret_status);
  * descriptors unless it is to keep ours. argv[0] is the path of the program. It is not waited for,
  * what becomes of it is not known. */
 int proc_detach(const char *const *argv, bool keep_descriptors);
+
+/* Starts a program that the caller waits for: in a process group of its own, with nothing on its
+ * standard input and with our standard output and error. argv[0] is the path of the program. */
+int proc_start(const char *const *argv, pid_t *ret_pid);
 
 /* The path of our own program, also when it was replaced on disk since we started. Free it. */
 int proc_own_path(char **ret_path);

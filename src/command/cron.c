@@ -6,6 +6,7 @@
 #include "base/lock.h"
 #include "base/proc.h"
 #include "command/command.h"
+#include "command/task.h"
 
 /* Who only looks at a lock takes it for a moment, too. */
 enum { LOCK_WAIT_MS = 200 };
@@ -15,31 +16,6 @@ enum Option { KEEP };
 static const CommandOption options[] = {
     [KEEP] = {"keep-descriptors", "", NULL,
               "let what is started use our standard output\nand error"},
-};
-
-static bool
-archives(const ServerConfig *server)
-{
-    return server->archiver || server->streaming_archiver;
-}
-
-static bool
-receives(const ServerConfig *server)
-{
-    return server->streaming_archiver;
-}
-
-/* What should always run */
-typedef struct Task {
-    const char *command;
-    const char *what; /* in Barman's words */
-    bool (*wanted)(const ServerConfig *server);
-    bool tell_running;
-} Task;
-
-static const Task tasks[] = {
-    {"archive-wal", "WAL archiving", archives, true},
-    {"receive-wal", "streaming archiver", receives, false},
 };
 
 static int
@@ -87,15 +63,16 @@ start(const Invocation *invocation, const ServerConfig *server, const Task *task
 static int
 start_missing(const Invocation *invocation, const ServerConfig *server)
 {
-    for (size_t i = 0; i < COUNT_OF(tasks); i++) {
+    for (size_t i = 0; i < task_count(); i++) {
+        const Task *task = task_at(i);
         bool running = false;
-        if (!command_find(tasks[i].command) || !tasks[i].wanted(server))
+        if (!task_wanted(task, server))
             continue;
-        TRY(is_running(invocation, server, &tasks[i], &running));
+        TRY(is_running(invocation, server, task, &running));
         if (!running)
-            TRY(start(invocation, server, &tasks[i]));
-        else if (tasks[i].tell_running)
-            tell_running(invocation, server, tasks[i].command);
+            TRY(start(invocation, server, task));
+        else if (task->tell_running)
+            tell_running(invocation, server, task->command);
     }
     return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "base/service.h"
 #include "command/command.h"
 #include "command/task.h"
 
@@ -39,7 +40,8 @@ typedef struct Child {
 typedef struct Supervisor {
     const Config *config;
     char *program;
-    int signals; /* signalfd */
+    int signals;         /* signalfd */
+    int64_t watchdog_ms; /* how often the service manager wants to hear of us; 0: never */
     Child *children;
     size_t count;
 } Supervisor;
@@ -208,6 +210,10 @@ await_signal(const Supervisor *supervisor, int64_t until)
 {
     struct signalfd_siginfo info;
     struct pollfd polled = {.fd = supervisor->signals, .events = POLLIN};
+    if (supervisor->watchdog_ms) {
+        service_notify("WATCHDOG=1");
+        sooner(&until, clock_ms() + supervisor->watchdog_ms);
+    }
     int64_t left = until - clock_ms();
     if (until != INT64_MAX && left > PAUSE_MAX_MS)
         left = PAUSE_MAX_MS;
@@ -221,7 +227,12 @@ static void
 reload(Supervisor *supervisor, const Invocation *invocation, Config **owned)
 {
     Config *config = NULL;
-    if (config_load(supervisor->config->path, &config) < 0) {
+    AUTO(free)
+    char *state = mem_printf("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_ms() * 1000);
+    service_notify(state);
+    int result = config_load(supervisor->config->path, &config);
+    service_notify("READY=1");
+    if (result < 0) {
         log_error("the configuration was not read again: %s", error_last()->text);
         return;
     }
@@ -263,6 +274,7 @@ supervise(Supervisor *supervisor, const Invocation *invocation)
     Config *owned = NULL;
     int signal_number = 0;
     plan(supervisor);
+    service_notify("READY=1");
     while (signal_number != SIGTERM && signal_number != SIGINT) {
         signal_number = await_signal(supervisor, attend(supervisor, false));
         if (signal_number == SIGHUP)
@@ -270,6 +282,7 @@ supervise(Supervisor *supervisor, const Invocation *invocation)
         reap(supervisor);
     }
     log_info("signal %d: ending all processes", signal_number);
+    service_notify("STOPPING=1");
     end_all(supervisor);
     if (owned)
         config_free(owned);
@@ -284,7 +297,7 @@ open_signals(int *ret_fd)
     sigaddset(&set, SIGHUP);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     *ret_fd = signalfd(-1, &set, SFD_CLOEXEC);
     return *ret_fd < 0 ? fail_errno("listen to signals") : 0;
 }
@@ -307,7 +320,8 @@ begin(const Invocation *invocation, Supervisor *supervisor, Lock *lock)
 static int
 run(const Invocation *invocation)
 {
-    Supervisor supervisor = {.config = invocation->config, .signals = -1};
+    Supervisor supervisor = {
+        .config = invocation->config, .signals = -1, .watchdog_ms = service_watchdog_ms()};
     AUTO(lock) Lock lock = LOCK_NONE;
     int result = begin(invocation, &supervisor, &lock);
     if (result == 0)

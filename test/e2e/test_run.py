@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
 import time
 
 import pytest
@@ -170,6 +171,40 @@ def test_what_does_not_end_is_killed(home):
         os.kill(follower(home), signal.SIGSTOP)
         end(process)
     assert "did not end in time and is killed" in home.log_text()
+
+
+@pytest.mark.parametrize("abstract", [False, True])
+def test_tells_the_service_manager(home, monkeypatch, abstract):
+    path = f"@{home.path}/notify" if abstract else f"{home.path}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(path.replace("@", "\0"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        monkeypatch.setenv("WATCHDOG_USEC", "400000")
+
+        def told():
+            return manager.recv(1000).decode()
+
+        def told_next():
+            while (text := told()) == "WATCHDOG=1":
+                pass
+            return text
+
+        with supervisor(home) as process:
+            assert told() == "READY=1"
+            assert [told() for _ in range(3)] == ["WATCHDOG=1"] * 3
+            process.send_signal(signal.SIGHUP)
+            assert told_next().startswith("RELOADING=1\nMONOTONIC_USEC=")
+            assert told_next() == "READY=1"
+            end(process)
+            assert told_next() == "STOPPING=1"
+
+
+def test_a_manager_that_is_gone(home, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", f"{home.path}/none")
+    monkeypatch.setenv("WATCHDOG_USEC", "no number")
+    with supervisor(home):
+        follower(home)
 
 
 def test_sleeps(home):

@@ -7,7 +7,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <poll.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -47,6 +47,24 @@ stop_check(void)
     if (!stop_flag)
         return 0;
     return fail(ERR_STOPPED, "stopped by signal %d", (int)stop_flag);
+}
+
+/* A signal between a look at the flag and the wait would be slept over; so it is let in only while
+ * we wait. */
+int
+stop_poll(struct pollfd *polls, size_t count, int64_t timeout_ms)
+{
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000};
+    sigset_t stops, before;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &stops, &before);
+    int ready = stop_flag ? 0 : ppoll(polls, count, &timeout, &before);
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return ready < 0 && error == EINTR ? 0 : ready;
 }
 
 void
@@ -125,6 +143,70 @@ drain(ProcSpec *spec, Pipe *from)
     from->fd = -1;
 }
 
+/* Signals as a program expects them, and a group or a session of its own. */
+static void
+attributes_init(posix_spawnattr_t *attributes, short apart)
+{
+    sigset_t defaults, none;
+    sigemptyset(&none);
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    sigaddset(&defaults, SIGINT);
+    sigaddset(&defaults, SIGTERM);
+    posix_spawnattr_init(attributes);
+    posix_spawnattr_setsigdefault(attributes, &defaults);
+    posix_spawnattr_setsigmask(attributes, &none);
+    posix_spawnattr_setpgroup(attributes, 0);
+    posix_spawnattr_setflags(attributes,
+                             (short)(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | apart));
+}
+
+/* The standard descriptors up to `nothing_to` lead nowhere, the others are ours. */
+static int
+start(const char *const *argv, short apart, int nothing_to, pid_t *ret_pid)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    for (int fd = STDIN_FILENO; fd <= nothing_to; fd++)
+        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null",
+                                         fd == STDIN_FILENO ? O_RDONLY : O_WRONLY, 0);
+    posix_spawnattr_t attributes;
+    attributes_init(&attributes, apart);
+    errno = posix_spawn(ret_pid, argv[0], &actions, &attributes, (char *const *)argv, environ);
+    int result = errno ? fail_errno("start '%s'", argv[0]) : 0;
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return result;
+}
+
+int
+proc_detach(const char *const *argv, bool keep_descriptors)
+{
+    pid_t pid = 0;
+    return start(argv, POSIX_SPAWN_SETSID, keep_descriptors ? -1 : STDERR_FILENO, &pid);
+}
+
+int
+proc_start(const char *const *argv, pid_t *ret_pid)
+{
+    return start(argv, POSIX_SPAWN_SETPGROUP, STDIN_FILENO, ret_pid);
+}
+
+int
+proc_own_path(char **ret_path)
+{
+    static const char replaced[] = " (deleted)"; /* put behind it by the kernel */
+    char path[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    if (length < 0)
+        return fail_errno("find our own program");
+    path[length] = '\0';
+    if (str_ends(path, replaced))
+        path[length - (ssize_t)strlen(replaced)] = '\0';
+    *ret_path = mem_dup(path);
+    return 0;
+}
+
 static int
 spawn(const ProcSpec *spec, const int pipes[2][2], pid_t *ret_pid)
 {
@@ -143,18 +225,7 @@ spawn(const ProcSpec *spec, const int pipes[2][2], pid_t *ret_pid)
     posix_spawn_file_actions_adddup2(&actions, pipes[1][1], STDERR_FILENO);
 
     posix_spawnattr_t attributes;
-    sigset_t defaults, none;
-    sigemptyset(&none);
-    sigemptyset(&defaults);
-    sigaddset(&defaults, SIGPIPE);
-    sigaddset(&defaults, SIGINT);
-    sigaddset(&defaults, SIGTERM);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigdefault(&attributes, &defaults);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-                                              POSIX_SPAWN_SETPGROUP);
+    attributes_init(&attributes, POSIX_SPAWN_SETPGROUP);
     int error = posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *)argv,
                              build_environment(spec, arena));
     posix_spawnattr_destroy(&attributes);

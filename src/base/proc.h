@@ -6,6 +6,10 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <poll.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
 /* Called for each line that the program prints, without its line end. */
 typedef void ProcLine(void *context, bool is_stderr, const char *line);
 
@@ -28,6 +32,18 @@ typedef struct ProcSpec {
  * over its time (ERR_TIMEOUT), or we are told to stop (ERR_STOPPED); then it has been ended. */
 int proc_run(ProcSpec *spec, int *ret_status);
 
+/* Starts a program that shall outlive us: in a session of its own, with nothing on its standard
+ * descriptors unless it is to keep ours. argv[0] is the path of the program. It is not waited for,
+ * what becomes of it is not known. */
+int proc_detach(const char *const *argv, bool keep_descriptors);
+
+/* Starts a program that the caller waits for: in a process group of its own, with nothing on its
+ * standard input and with our standard output and error. argv[0] is the path of the program. */
+int proc_start(const char *const *argv, pid_t *ret_pid);
+
+/* The path of our own program, also when it was replaced on disk since we started. Free it. */
+int proc_own_path(char **ret_path);
+
 /* "exit code 3" or "signal 9". Room for 32 bytes. */
 void proc_status_format(int status, char *ret_text);
 enum { PROC_STATUS_ROOM = 32 };
@@ -41,5 +57,9 @@ int stop_signal(void);
 
 /* Fails with ERR_STOPPED when we are told to stop. */
 int stop_check(void);
+
+/* As poll(2), but answers 0 at once when we are told to stop, even if that was just before. Without
+ * descriptors (NULL, 0) it is a pause. */
+int stop_poll(struct pollfd *polls, size_t count, int64_t timeout_ms);
 
 #endif

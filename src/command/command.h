@@ -46,8 +46,8 @@ typedef struct Command {
     int (*run)(const Invocation *invocation);
 } Command;
 
-extern const Command command_archive_wal, command_get_wal, command_list_servers,
-    command_rebuild_xlogdb, command_show_servers;
+extern const Command command_archive_wal, command_cron, command_get_wal, command_list_servers,
+    command_rebuild_xlogdb, command_run, command_show_servers;
 
 /* The table */
 const Command *const *command_all(size_t *ret_count);

@@ -95,7 +95,6 @@ const char *const barman_options[] = {
     "ssh_command",
     "staging_location",
     "staging_path",
-    "streaming_archiver_batch_size",
     "streaming_archiver_name",
     "streaming_backup_name",
     "streaming_conninfo",

@@ -268,8 +268,8 @@ conclude(Committer *c, const Item *item)
     case ITEM_WAITING:
         c->summary->waiting++;
         /* One line for the file that holds the others up; there may be a million of them. */
-        tell(c, item->follows ? LOG_DEBUG : LOG_INFO, "'%s' is left for the next run: %s",
-             item->wal.name, item->reason);
+        tell(c, item->follows || c->observer->terse ? LOG_DEBUG : LOG_INFO,
+             "'%s' is left for the next run: %s", item->wal.name, item->reason);
         return 0;
     case ITEM_GONE:
         log_warning("'%s/%s' is gone", c->recipe->directory, item->wal.name);

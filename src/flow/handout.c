@@ -174,6 +174,17 @@ check_whole(Handout *out, int fd, const void *head, size_t size)
                : 0;
 }
 
+/* A partial segment into which no WAL was written yet, made longer beforehand or not, has nothing
+ * to stand in with: PostgreSQL gives up over a file that is too short. */
+static bool
+holds_no_wal(const uint8_t *head, size_t size)
+{
+    size_t zeros = 0;
+    while (zeros < size && zeros < WAL_LONG_HEADER_SIZE && head[zeros] == 0)
+        zeros++;
+    return size < WAL_LONG_HEADER_SIZE || zeros == WAL_LONG_HEADER_SIZE;
+}
+
 int
 handout(const Retrieval *what, const CustomCodec *custom, int fd, const char *path, bool *written)
 {
@@ -189,6 +200,8 @@ handout(const Retrieval *what, const CustomCodec *custom, int fd, const char *pa
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", path);
     const CodecClass *class = recognise(custom, strrchr(path, '/') + 1, head, got);
+    if (!class && out.partial && wal_kind(what->name) == WAL_SEGMENT && holds_no_wal(head, got))
+        return RETRIEVE_MISSING;
     if (!class) {
         int result = check_whole(&out, fd, head, got);
         if (result != 0)

@@ -113,8 +113,9 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     }
     if (result == 0)
         result = file_read(ret_item->fd, head, sizeof(head), name, &got);
-    /* As a file that does not become whole, it must not hold up the others for ever. */
-    if (result < 0 && error_last()->os_error == EACCES &&
+    /* As a file that does not become whole, it must not hold up the others for ever. What was
+     * received is whole: that the receiver runs as somebody else is to be put right. */
+    if (result < 0 && error_last()->os_error == EACCES && !recipe->plain &&
         gate_defect(&recipe->gate, &ret_item->source, &finding, "%s", error_last()->text) ==
             GATE_INVALID)
         result = GATE_INVALID;
@@ -123,7 +124,7 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
 
     CustomCodec custom = recipe->custom;
     custom.presumed = false; /* a source that nothing recognises is no compressed one */
-    ret_item->class = recognise(&custom, name, head, got);
+    ret_item->class = recipe->plain ? NULL : recognise(&custom, name, head, got);
     ret_item->wal.compression = ret_item->class ? ret_item->class->name : NULL;
     result = ret_item->class ? gate_check_compressed(&recipe->gate, &ret_item->wal,
                                                      &ret_item->source, ret_item->fd,

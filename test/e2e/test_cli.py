@@ -11,7 +11,7 @@ from home import WALDEN, Home, execute, run
 from support import TESTS_RUN_AS_ROOT, as_user, started
 from wal import make_wal, segment_name
 
-COMMANDS = ["archive-wal", "get-wal", "list-servers", "rebuild-xlogdb", "show-servers"]
+COMMANDS = ["archive-wal", "cron", "get-wal", "list-servers", "rebuild-xlogdb", "run", "show-servers"]
 SEGMENT = segment_name(1)
 
 
@@ -202,7 +202,7 @@ def test_all_is_not_one_server(three, command):
     assert "all" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["archive-wal", "rebuild-xlogdb", "show-servers"])
+@pytest.mark.parametrize("command", ["archive-wal", "rebuild-xlogdb", "run", "show-servers"])
 def test_unknown_server(three, command):
     failed_on_stderr(three.walden(command, "nobody"), 1, "Unknown server 'nobody'")
     answer = json.loads(three.walden("-f", "json", command, "nobody").stdout)

@@ -5,12 +5,13 @@ import bz2
 import gzip
 import os
 import shutil
+import threading
 import time
 
 import pytest
 from home import WALDEN, execute
 from support import TESTS_RUN_AS_ROOT, as_user, beside, give_all, locked, wait_for
-from wal import MIB, make_wal, segment_name, wal_bytes
+from wal import MIB, PAGE, make_wal, segment_name, wal_bytes
 
 NAME = segment_name(1)
 OTHER = segment_name(2)
@@ -184,6 +185,56 @@ def test_partial_is_filled_with_zeros(home, codec, size):
 def test_partial_that_has_its_full_size(home):
     data = place(home, "streaming", f"{NAME}.partial")
     sent(home.get(NAME, "-P"), data)
+
+
+@pytest.mark.parametrize("received,size", [(0, 0), (0, 30), (0, MIB), (39, 39)])
+def test_partial_without_wal(home, received, size):
+    """A receiver has made the file and not written to it yet: nothing of the segment is there."""
+    home.configure(restore_deadline=0)
+    home.xlogdb.touch()
+    (home.streaming / f"{NAME}.partial").write_bytes(wal_bytes(NAME)[:received] + bytes(size - received))
+    refused(home.get(NAME, "-P"), MISSING)
+    archived = place(home, "incoming", f"{NAME}.partial")
+    sent(home.get(NAME, "-P"), archived)
+
+
+@pytest.mark.parametrize("preallocated", [False, True])
+def test_partial_that_is_being_written(home, preallocated):
+    """Whenever it is asked for: full size, and each page either as it was received or zeros."""
+    data = wal_bytes(NAME)
+    pages = [data[at:at + PAGE] for at in range(0, MIB, PAGE)]
+    done = threading.Event()
+
+    def write(file):
+        for page in pages[1:]:
+            file.write(page[:1000])
+            file.flush()
+            file.write(page[1000:])
+            file.flush()
+            time.sleep(0.005)
+        done.set()
+
+    with open(home.streaming / f"{NAME}.partial", "wb") as file:
+        if preallocated:
+            file.truncate(MIB)
+        file.write(pages[0])
+        file.flush()
+        received = PAGE
+        writer = threading.Thread(target=write, args=(file,))
+        writer.start()
+        while not done.is_set():
+            got = home.get(NAME, "-P")
+            assert got.returncode == 0 and not got.stderr
+            assert len(got.stdout) == MIB
+            assert got.stdout[:PAGE] == pages[0]
+            assert all(got.stdout[at:at + 1000] in (data[at:at + 1000], bytes(1000)) for at in range(0, MIB, PAGE))
+            length = len(got.stdout.rstrip(b"\0"))
+            assert length >= received
+            received = length
+        writer.join()
+    sent(home.get(NAME, "-P"), data)
+    (home.streaming / f"{NAME}.partial").rename(home.streaming / NAME)
+    sent(home.get(NAME))
 
 
 def test_partial_does_not_count_for_other_kinds(home):

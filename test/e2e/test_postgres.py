@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from home import WALDEN, Home, execute
-from pg import Postgres, as_owner, give, owner, restored
+from pg import Postgres, as_owner, bindir, give, owner, restored
+from support import started
 
 
 @pytest.fixture
@@ -158,3 +159,30 @@ def test_full_validation_takes_what_a_server_writes(site, workdir):
             server.wait_archived(server.fill_segment())
         archive(site)
     assert site.waiting() == site.rejected() == []
+
+
+def test_recovery_to_the_last_received_commit(site, workdir):
+    """The server is lost while its last segment is being received: --partial brings its rows."""
+    site.configure(archiver="off", streaming_archiver="on", slot_name="walden")
+    with Postgres(workdir / "pg", fsync="on", synchronous_standby_names="*") as server:
+        receive = as_owner(
+            bindir() / "pg_receivewal", "-d", server.conninfo, "-D", site.streaming, "--synchronous", "--no-loop",
+            with_us=True,
+        )
+        server.sql("SELECT pg_create_physical_replication_slot('walden', true)")
+        with started([*receive, "--slot=walden"]) as receiver:
+            insert(server, 1, 100)
+            backup = server.base_backup(workdir / "restored" / "data")
+            insert(server, 101, 4000)
+            archive(site)
+            insert(server, 4001, 4100)
+            expected = rows(server)
+            server.kill()
+            receiver.wait(20)
+        archive(site)
+    (tail,) = [path.name for path in site.streaming.iterdir()]
+    assert tail.endswith(".partial")
+    command = restore_command(site).replace("get-wal", "get-wal --partial")
+    with restored(backup.parent, command) as second:
+        second.wait_recovered()
+        assert rows(second) == expected

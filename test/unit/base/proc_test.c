@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL */
-#include "../unit.h"
+#include "../files.h"
 
 #include "base/clock.h"
 #include "base/proc.h"
@@ -129,6 +129,27 @@ test_much_output(void **state)
     assert_int_equal(output.length, 3000 * (strlen("out:|") + 40 + strlen("err:x|")));
 }
 
+static void
+test_detach(void **state)
+{
+    (void)state;
+    AUTO(free) char *own = NULL;
+    const char *const nothing[] = {"/nonexistent", NULL};
+    assert_done(proc_own_path(&own));
+    assert_true(str_ends(own, "/proc_test"));
+    assert_int_equal(access(own, X_OK), 0);
+    assert_fails(proc_detach(nothing, false), ERR_IO, "start '/nonexistent'");
+    char *dir = scratch_make();
+    AUTO(free) char *mark = mem_printf("%s/mark", dir);
+    AUTO(free) char *line = mem_printf("test $(ps -o sid= -p $$) = $$ && : > %s", mark);
+    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
+    assert_done(proc_detach(argv, false));
+    for (int i = 0; i < 1000 && access(mark, F_OK) != 0; i++)
+        clock_pause_ms(10);
+    assert_int_equal(access(mark, F_OK), 0);
+    scratch_remove(dir);
+}
+
 int
 main(void)
 {
@@ -140,6 +161,7 @@ main(void)
         cmocka_unit_test(test_background_child_that_goes_on_writing),
         cmocka_unit_test(test_not_startable),
         cmocka_unit_test(test_much_output),
+        cmocka_unit_test(test_detach),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

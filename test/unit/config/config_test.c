@@ -540,14 +540,21 @@ main(void)
 {
 #define CASE(function) cmocka_unit_test_setup_teardown(function, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_defaults),        CASE(test_inheritance),
-        CASE(test_interpolation),   CASE(test_streaming_follows_conninfo),
-        CASE(test_interpolation),   CASE(test_interpolation_is_bounded),
-        CASE(test_forced_archiver), CASE(test_warnings),
-        CASE(test_fatal),           CASE(test_files),
-        CASE(test_denied),          CASE(test_search),
-        CASE(test_included_files),  CASE(test_default_section),
-        CASE(test_models),          CASE(test_disabled_servers),
+        CASE(test_defaults),
+        CASE(test_inheritance),
+        CASE(test_interpolation),
+        CASE(test_interpolation_is_bounded),
+        CASE(test_streaming_follows_conninfo),
+        CASE(test_forced_archiver),
+        CASE(test_warnings),
+        CASE(test_fatal),
+        CASE(test_files),
+        CASE(test_denied),
+        CASE(test_search),
+        CASE(test_included_files),
+        CASE(test_default_section),
+        CASE(test_models),
+        CASE(test_disabled_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

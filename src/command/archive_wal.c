@@ -52,17 +52,11 @@ run(const Invocation *invocation)
         return EXIT_DONE;
     }
 
-    if (server->streaming_archiver)
-        report_warning(
-            invocation->report,
-            "server '%s' has streaming_archiver = on: this release does not archive what is "
-            "received by streaming",
-            server->name);
     ArchiveSummary summary = {0};
     ArchiveObserver observer = {invocation->report, tell_info, tell_problem};
     int result = locked;
-    if (result == 0 && server->archiver)
-        result = archive_incoming(invocation->config, server, &observer, &summary);
+    if (result == 0)
+        result = archive_server(invocation->config, server, &observer, &summary);
     if (summary.archived + summary.duplicates + summary.waiting + summary.rejected + summary.failed)
         log_info(
             "server '%s': %zu files archived (%lld bytes, stored as %lld), %zu archived before, "
@@ -72,7 +66,8 @@ run(const Invocation *invocation)
             summary.failed);
     if (result == 0)
         return exit_code(&summary);
-    wrap(result, "archive-wal of server '%s'", server->name);
+    if (locked < 0)
+        wrap(result, "archive-wal of server '%s'", server->name);
     report_failure(invocation->report, error_last());
     return stop_signal() ? 128 + stop_signal() : EXIT_FAILED;
 }

@@ -91,7 +91,6 @@ const char *const barman_options[] = {
     "ssh_command",
     "staging_location",
     "staging_path",
-    "streaming_archiver_batch_size",
     "streaming_backup_name",
     "tablespace_bandwidth_limit",
     "wal_retention_policy",

@@ -27,13 +27,25 @@
 
 enum { WORKERS_MAX = 64 };
 
+/* One of the ways by which WAL comes to a server's archive. */
+typedef struct Archiver {
+    const char *title; /* in Barman's words */
+    const char *directory;
+    bool on;
+    int64_t batch_size;
+    int (*scan)(const char *directory, StrList *ret_files, StrList *ret_others);
+    bool received; /* written by a receiver: never compressed, whole once it has its final name */
+} Archiver;
+
 typedef struct Run {
     const Config *config;
+    const Archiver *archiver;
     const ServerConfig *server;
     const ArchiveObserver *observer;
     Recipe recipe;
     Committer committer;
     Queue queue;
+    bool headed;                     /* the heading has been told */
     Coder *compressors[WORKERS_MAX]; /* one for each worker, made at its first need */
     Item ring[GROUP_MAX];            /* items under way: that of file i is ring[i % GROUP_MAX] */
 } Run;
@@ -42,6 +54,37 @@ static void
 say(const Run *run, const char *text)
 {
     run->observer->info(run->observer->context, text);
+}
+
+/* Told before the first of the files when nothing is to be told of a run without any. */
+static void
+say_heading(Run *run)
+{
+    if (run->headed)
+        return;
+    run->headed = true;
+    AUTO(str) Str line = {0};
+    str_appendf(&line, "Processing xlog segments from %s for %s", run->archiver->title,
+                run->server->name);
+    if (run->queue.count < run->queue.waiting)
+        str_appendf(&line, " (batch size: %zu)", run->queue.count);
+    say(run, str_text(&line));
+}
+
+/* What the committer tells goes through here. */
+static void
+say_below_heading(void *context, const char *line)
+{
+    Run *run = context;
+    say_heading(run);
+    say(run, line);
+}
+
+static void
+tell_problem(void *context, const Error *error)
+{
+    const Run *run = context;
+    run->observer->problem(run->observer->context, error);
 }
 
 static int
@@ -211,6 +254,7 @@ reject_strangers(Run *run)
             "moved to errors directory:",
             run->server->name);
         AUTO(free) char *line = mem_printf("\t%s", name);
+        say_heading(run);
         if (!told)
             say(run, heading);
         told = true;
@@ -222,24 +266,15 @@ reject_strangers(Run *run)
     return 0;
 }
 
-static void
-say_heading(const Run *run)
-{
-    AUTO(str) Str line = {0};
-    str_appendf(&line, "Processing xlog segments from file archival for %s", run->server->name);
-    if (run->queue.count < run->queue.waiting)
-        str_appendf(&line, " (batch size: %zu)", run->queue.count);
-    say(run, str_text(&line));
-    if (run->queue.count == 0)
-        say(run, "\tno file found");
-}
-
 static int
 archive_queue(Run *run)
 {
     AUTO(store) Store *store = NULL;
     bool aborted = false;
-    say_heading(run);
+    if (!run->observer->terse)
+        say_heading(run);
+    if (!run->observer->terse && run->queue.count == 0)
+        say(run, "\tno file found");
     if (run->queue.count > 0)
         TRY(store_open(run->server->wals_directory, &store));
     run->recipe.store = store;
@@ -279,37 +314,84 @@ set_gate(const ServerConfig *server, Gate *gate)
         log_warning("%s; archiving without knowing the cluster", error_last()->text);
 }
 
-int
-archive_incoming(const Config *config, const ServerConfig *server, const ArchiveObserver *observer,
-                 ArchiveSummary *ret_summary)
+/* A received file is whole when it gets its name, and a partial one that is not the last is whole,
+ * too: there is nothing to wait for. */
+static void
+set_recipe(Run *run, Arena *arena)
+{
+    run->recipe.directory = run->archiver->directory;
+    run->recipe.plain = run->archiver->received;
+    custom_codec_init(run->server, arena, &run->recipe.custom);
+    set_gate(run->server, &run->recipe.gate);
+    if (run->archiver->received)
+        run->recipe.gate.grace = 0;
+}
+
+static int
+archive_waiting(Run *run)
+{
+    AUTO(strlist) StrList files = {0}, others = {0};
+    TRY(find_codec(run->server, &run->recipe));
+    TRY(run->archiver->scan(run->archiver->directory, &files, &others));
+    queue_build(&files, &others, (size_t)run->archiver->batch_size, run->archiver->received,
+                &run->queue);
+    run->committer.summary->beyond += run->queue.waiting - run->queue.count;
+    return archive_queue(run);
+}
+
+static int
+run_archiver(const Archiver *archiver, const Config *config, const ServerConfig *server,
+             const ArchiveObserver *observer, ArchiveSummary *summary)
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(free) Run *run = mem_alloc(sizeof(*run));
-    *ret_summary = (ArchiveSummary){0};
-    *run = (Run){.config = config, .server = server, .observer = observer};
-
-    run->recipe.directory = server->incoming_wals_directory;
-    custom_codec_init(server, arena, &run->recipe.custom);
-    TRY(find_codec(server, &run->recipe));
-    set_gate(server, &run->recipe.gate);
-
+    *run = (Run){.config = config, .server = server, .archiver = archiver, .observer = observer};
+    set_recipe(run, arena);
     AUTO(xlogdb)
     XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
                                            server->wals_directory, config->barman_lock_directory});
+    ArchiveObserver below_heading = {run, say_below_heading, tell_problem};
     run->committer = (Committer){.server = server->name,
                                  .errors_directory = server->errors_directory,
                                  .recipe = &run->recipe,
                                  .db = db,
-                                 .observer = observer,
-                                 .summary = ret_summary};
-
-    AUTO(strlist) StrList files = {0}, others = {0};
-    int result = incoming_scan(run->recipe.directory, &files, &others);
-    if (result == 0) {
-        queue_build(&files, &others, (size_t)server->archiver_batch_size, &run->queue);
-        result = archive_queue(run);
-    }
+                                 .observer = &below_heading,
+                                 .summary = summary};
+    int result = archive_waiting(run);
     for (size_t i = 0; i < WORKERS_MAX; i++)
         coder_free(run->compressors[i]);
     return result;
+}
+
+int
+archive_server(const Config *config, const ServerConfig *server, const ArchiveObserver *observer,
+               ArchiveSummary *ret_summary)
+{
+    const Archiver archivers[] = {
+        {.title = "streaming",
+         .directory = server->streaming_wals_directory,
+         .on = server->streaming_archiver,
+         .batch_size = server->streaming_archiver_batch_size,
+         .scan = streaming_scan,
+         .received = true},
+        {.title = "file archival",
+         .directory = server->incoming_wals_directory,
+         .on = server->archiver,
+         .batch_size = server->archiver_batch_size,
+         .scan = incoming_scan},
+    };
+    *ret_summary = (ArchiveSummary){0};
+    for (size_t i = 0; i < COUNT_OF(archivers); i++) {
+        int result = archivers[i].on
+                         ? run_archiver(&archivers[i], config, server, observer, ret_summary)
+                         : 0;
+        if (result == 0)
+            continue;
+        wrap(result, "archive-wal of server '%s' (%s)", server->name, archivers[i].title);
+        if (error_last()->class == ERR_STOPPED)
+            return result;
+        ret_summary->failed++;
+        observer->problem(observer->context, error_last());
+    }
+    return 0;
 }

@@ -94,7 +94,7 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
 
     CustomCodec custom = recipe->custom;
     custom.presumed = false; /* a source that nothing recognises is no compressed one */
-    ret_item->class = recognise(&custom, name, head, got);
+    ret_item->class = recipe->plain ? NULL : recognise(&custom, name, head, got);
     ret_item->wal.compression = ret_item->class ? ret_item->class->name : NULL;
     result = ret_item->class ? gate_check_compressed(&recipe->gate, &ret_item->wal,
                                                      &ret_item->source, ret_item->fd,

@@ -33,6 +33,7 @@ typedef struct Item {
 /* What is the same for all items of a run */
 typedef struct Recipe {
     const char *directory; /* where the sources wait */
+    bool plain;            /* they are never compressed, whatever they look like */
     Store *store;
     const CodecClass *codec; /* to compress with; NULL: none */
     int level;

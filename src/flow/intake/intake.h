@@ -11,4 +11,9 @@
  * directory is an empty one: whoever puts WAL there creates it. */
 int incoming_scan(const char *directory, StrList *files, StrList *others);
 
+/* The same of streaming/, without what a receiver may still need: the last partial file, and the
+ * newest segment when no partial file is newer, from which a receiver that starts finds where to go
+ * on. Where there is neither, the last WAL file by name is left out. */
+int streaming_scan(const char *directory, StrList *files, StrList *others);
+
 #endif

@@ -12,6 +12,14 @@ archive_order(const void *a, const void *b)
 }
 
 static int
+partials_last_order(const void *a, const void *b)
+{
+    bool a_partial = wal_kind(*(const char *const *)a) == WAL_PARTIAL;
+    bool b_partial = wal_kind(*(const char *const *)b) == WAL_PARTIAL;
+    return a_partial != b_partial ? a_partial - b_partial : archive_order(a, b);
+}
+
+static int
 byte_order(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -25,7 +33,7 @@ sort(StrList *list, int (*order)(const void *, const void *))
 }
 
 void
-queue_build(StrList *files, StrList *others, size_t limit, Queue *ret_queue)
+queue_build(StrList *files, StrList *others, size_t limit, bool partials_last, Queue *ret_queue)
 {
     size_t kept = 0;
     for (size_t i = 0; i < files->count; i++)
@@ -34,7 +42,7 @@ queue_build(StrList *files, StrList *others, size_t limit, Queue *ret_queue)
         else
             files->items[kept++] = files->items[i];
     files->count = kept;
-    sort(files, archive_order);
+    sort(files, partials_last ? partials_last_order : archive_order);
     sort(others, byte_order);
     *ret_queue = (Queue){.files = files->items,
                          .count = limit && limit < kept ? limit : kept,

@@ -28,7 +28,7 @@ static int
 run(Site *site, Told *told, ArchiveSummary *ret_summary)
 {
     ArchiveObserver observer = {told, take_info, take_problem};
-    return archive_incoming(&site->config, &site->server, &observer, ret_summary);
+    return archive_server(&site->config, &site->server, &observer, ret_summary);
 }
 
 static void
@@ -259,7 +259,9 @@ test_custom(void **state)
     site->server.custom_decompression_filter = NULL;
     Told told = {0};
     ArchiveSummary summary;
-    assert_fails(run(site, &told, &summary), ERR_CONFIG, "needs both");
+    assert_done(run(site, &told, &summary));
+    assert_int_equal(summary.failed, 1);
+    assert_non_null(strstr(str_text(&told.problems), "needs both"));
     told_done(&told);
 }
 
@@ -354,6 +356,97 @@ test_hook_stops_the_run(void **state)
     assert_text(site->catalog, SEG_1 ROW);
 }
 
+/* Both ways at once: what is held back stays, what came both ways is archived once. */
+static void
+test_streaming(void **state)
+{
+    Site *site = *state;
+    Told told = {0};
+    ArchiveSummary summary;
+    site->server.streaming_archiver = true;
+    site_segment(site, "streaming", SEG_1, 1);
+    site_segment(site, "streaming", SEG_2, 2);
+    site_segment(site, "streaming", SEG_3 ".partial", 3);
+    site_segment(site, "incoming", SEG_1, 1);
+    assert_done(run(site, &told, &summary));
+    assert_string_equal(str_text(&told.info),
+                        "Processing xlog segments from streaming for main\n"
+                        "\t" SEG_1 "\n"
+                        "\t" SEG_2 "\n"
+                        "Processing xlog segments from file archival for main\n"
+                        "\t" SEG_1 "\n");
+    assert_int_equal(summary.archived, 2);
+    assert_int_equal(summary.duplicates, 1);
+    assert_int_equal(count_entries(site->server.streaming_wals_directory), 1);
+    assert_true(exists(site_path(site, "streaming/" SEG_3 ".partial")));
+    assert_int_equal(count_entries(site->server.incoming_wals_directory), 0);
+    assert_archived(site, SEG_1, 1);
+    site->server.archiver = false;
+    wait_with_time(site, SEG_2, 9);
+    assert_run(site, "0 0 0 0 0");
+    assert_waits(site, SEG_2, true);
+    told_done(&told);
+}
+
+static void
+test_first_archiver_fails(void **state)
+{
+    Site *site = *state;
+    Told told = {0};
+    ArchiveSummary summary;
+    site->server.streaming_archiver = true;
+    write_text(site_path(site, "streaming"), "in the way");
+    wait_with_time(site, SEG_1, 1);
+    assert_done(run(site, &told, &summary));
+    assert_non_null(strstr(str_text(&told.problems), "(streaming): open directory"));
+    assert_int_equal(summary.failed, 1);
+    assert_int_equal(summary.archived, 1);
+    told_done(&told);
+}
+
+/* What was received is never looked into as if it was compressed, and never waits to become whole.
+ */
+static void
+test_received_is_plain(void **state)
+{
+    Site *site = *state;
+    site->server.streaming_archiver = true;
+    site->server.incoming_grace = 3600;
+    site->server.custom_compression_magic = "0x10d1";
+    site->server.custom_decompression_filter = "false";
+    site_segment(site, "streaming", SEG_1, 1);
+    site_segment(site, "streaming", SEG_2 ".partial", 1);
+    site_segment(site, "streaming", SEG_3 ".partial", 1);
+    AUTO(free) unsigned char *data = segment_make(SEG_2, 1);
+    write_bytes(site_path(site, "streaming/" SEG_2 ".partial"), data, 100000);
+    write_bytes(site_path(site, "streaming/" SEG_2), data, 100000);
+    assert_run(site, "2 0 0 1 0");
+    assert_archived(site, SEG_1, 1);
+    assert_bytes(site_path(site, STORED SEG_2 ".partial"), data, 100000);
+    assert_int_equal(count_entries(site->server.streaming_wals_directory), 1);
+}
+
+static void
+test_terse(void **state)
+{
+    Site *site = *state;
+    Told told = {0};
+    ArchiveObserver observer = {&told, take_info, take_problem, true};
+    ArchiveSummary summary;
+    site->server.streaming_archiver = true;
+    assert_done(archive_server(&site->config, &site->server, &observer, &summary));
+    assert_string_equal(str_text(&told.info), "");
+    site->server.archiver_batch_size = 1;
+    wait_with_time(site, SEG_1, 1);
+    wait_with_time(site, SEG_2, 1);
+    assert_done(archive_server(&site->config, &site->server, &observer, &summary));
+    assert_int_equal(summary.beyond, 1);
+    assert_string_equal(str_text(&told.info),
+                        "Processing xlog segments from file archival for main (batch size: 1)\n"
+                        "\t" SEG_1 "\n");
+    told_done(&told);
+}
+
 int
 main(void)
 {
@@ -374,6 +467,10 @@ main(void)
         TEST(many),
         TEST(hooks),
         TEST(hook_stops_the_run),
+        TEST(streaming),
+        TEST(first_archiver_fails),
+        TEST(received_is_plain),
+        TEST(terse),
     };
     log_open(NULL, LOG_CRITICAL + 1);
     return cmocka_run_group_tests(tests, NULL, NULL);

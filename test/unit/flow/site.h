@@ -34,6 +34,7 @@ site_setup(void **state)
     site->server = (ServerConfig){
         .name = "main",
         .active = true,
+        .archiver = true,
         .backup_directory = site->dir,
         .incoming_wals_directory = site_path(site, "incoming"),
         .streaming_wals_directory = site_path(site, "streaming"),

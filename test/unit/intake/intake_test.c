@@ -79,6 +79,76 @@ test_no_directory(void **state)
     scratch_remove(dir);
 }
 
+#define SEG(n) "0000000100000000000000" n
+#define NEXT(n) "0000000200000000000000" n
+
+/* What is in streaming/, and what of it is held back; a trailing slash marks a directory. */
+static const struct {
+    const char *there[8];
+    const char *held[3];
+} held_cases[] = {
+    {{NULL}, {NULL}},
+    {{SEG("01")}, {SEG("01")}},
+    {{SEG("02"), SEG("01"), SEG("03")}, {SEG("03")}},
+    {{SEG("01"), SEG("02"), SEG("03.partial")}, {SEG("03.partial")}},
+    {{SEG("01.partial")}, {SEG("01.partial")}},
+    /* its own whole segment is older than a partial file */
+    {{SEG("01"), SEG("01.partial")}, {SEG("01.partial")}},
+    /* left behind by switches of the timeline */
+    {{SEG("03.partial"), SEG("02"), NEXT("03.partial")}, {NEXT("03.partial")}},
+    {{SEG("03.partial"), NEXT("03.partial"), NEXT("02")}, {NEXT("03.partial")}},
+    /* between two segments of the new timeline: the newest is whole */
+    {{SEG("03.partial"), SEG("02"), NEXT("03"), NEXT("04")}, {SEG("03.partial"), NEXT("04")}},
+    /* no receiver starts from a history file */
+    {{SEG("01"), "00000002.history"}, {SEG("01")}},
+    {{SEG("01.partial"), "00000002.history"}, {SEG("01.partial")}},
+    {{"00000002.history", "00000003.history"}, {"00000003.history"}},
+    /* strangers are no WAL, however new their names */
+    {{SEG("01"), SEG("02"), SEG("03.gz"), "zzz", SEG("04/")}, {SEG("02")}},
+    {{"README", "x.partial"}, {NULL}},
+    {{SEG("01"), SEG("02.tmp"), "." SEG("03"), "." SEG("04.partial")}, {SEG("01")}},
+};
+
+static void
+test_streaming(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(held_cases); i++) {
+        char *dir = scratch_make();
+        AUTO(strlist) StrList seen = {0}, files = {0}, others = {0};
+        for (size_t j = 0; j < COUNT_OF(held_cases[i].there) && held_cases[i].there[j]; j++) {
+            AUTO(free) char *path = mem_printf("%s/%s", dir, held_cases[i].there[j]);
+            if (str_ends(path, "/"))
+                assert_done(dir_make(path));
+            else
+                write_text(path, "x");
+        }
+        assert_done(incoming_scan(dir, &seen, &others));
+        size_t strangers = others.count, held = 0;
+        strlist_done(&others);
+        others = (StrList){0};
+        assert_done(streaming_scan(dir, &files, &others));
+        for (; held < COUNT_OF(held_cases[i].held) && held_cases[i].held[held]; held++)
+            if (has(&files, held_cases[i].held[held]) || !has(&seen, held_cases[i].held[held]))
+                fail_msg("case %zu: '%s' is not held back", i, held_cases[i].held[held]);
+        if (files.count != seen.count - held || others.count != strangers)
+            fail_msg("case %zu: %zu files of %zu", i, files.count, seen.count);
+        for (size_t j = 0; j < files.count; j++)
+            assert_true(has(&seen, files.items[j]));
+        scratch_remove(dir);
+    }
+}
+
+static void
+test_streaming_directory(void **state)
+{
+    (void)state;
+    AUTO(strlist) StrList files = {0}, others = {0};
+    assert_done(streaming_scan("/none/of/these", &files, &others));
+    assert_int_equal(files.count + others.count, 0);
+    assert_fails(streaming_scan("/dev/null", &files, &others), ERR_IO, "Not a directory");
+}
+
 int
 main(void)
 {
@@ -86,6 +156,8 @@ main(void)
         cmocka_unit_test(test_scan),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_no_directory),
+        cmocka_unit_test(test_streaming),
+        cmocka_unit_test(test_streaming_directory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@ static const struct {
     size_t limit;
     const char *files, *strangers;
     size_t waiting;
+    bool partials_last;
 } cases[] = {
     {{NULL}, 0, "", "", 0},
     {{"x"}, 0, "", "x;", 0},
@@ -44,6 +45,13 @@ static const struct {
      "",
      "00000001.histor;00000001.history\n;" SEG("01 ;"),
      0},
+    {{SEG("02.partial"), SEG("01.partial"), SEG("03"), "00000002.history",
+      "000000020000000000000001"},
+     4,
+     "00000002.history;" SEG("03;") "000000020000000000000001;" SEG("01.partial;"),
+     "",
+     5,
+     true},
 };
 
 static void
@@ -56,7 +64,7 @@ test_build(void **state)
             add(&names, &others, cases[i].names[j]);
         Queue queue;
         AUTO(str) Str files = {0}, strangers = {0};
-        queue_build(&names, &others, cases[i].limit, &queue);
+        queue_build(&names, &others, cases[i].limit, cases[i].partials_last, &queue);
         for (size_t j = 0; j < queue.count; j++)
             str_appendf(&files, "%s;", queue.files[j]);
         for (size_t j = 0; j < queue.stranger_count; j++)
@@ -91,7 +99,7 @@ test_any_order(void **state)
         for (uint32_t i = 0; i < COUNT; i++)
             add(&files, &others, names[i]);
         Queue queue;
-        queue_build(&files, &others, 0, &queue);
+        queue_build(&files, &others, 0, false, &queue);
         assert_int_equal(queue.count + queue.stranger_count, COUNT);
         for (size_t i = 1; i < queue.count; i++)
             assert_true(strcmp(queue.files[i - 1], queue.files[i]) < 0);

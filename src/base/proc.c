@@ -7,7 +7,6 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -46,6 +45,24 @@ stop_check(void)
     if (!stop_flag)
         return 0;
     return fail(ERR_STOPPED, "stopped by signal %d", (int)stop_flag);
+}
+
+/* A signal between a look at the flag and the wait would be slept over; so it is let in only while
+ * we wait. */
+int
+stop_poll(struct pollfd *polls, size_t count, int64_t timeout_ms)
+{
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000};
+    sigset_t stops, before;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &stops, &before);
+    int ready = stop_flag ? 0 : ppoll(polls, count, &timeout, &before);
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return ready < 0 && error == EINTR ? 0 : ready;
 }
 
 void

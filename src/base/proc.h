@@ -6,6 +6,8 @@
 #include "base/error.h"
 #include "base/str.h"
 
+#include <poll.h>
+
 /* Called for each line that the program prints, without its line end. */
 typedef void ProcLine(void *context, bool is_stderr, const char *line);
 
@@ -41,5 +43,9 @@ int stop_signal(void);
 
 /* Fails with ERR_STOPPED when we are told to stop. */
 int stop_check(void);
+
+/* As poll(2), but answers 0 at once when we are told to stop, even if that was just before. Without
+ * descriptors (NULL, 0) it is a pause. */
+int stop_poll(struct pollfd *polls, size_t count, int64_t timeout_ms);
 
 #endif

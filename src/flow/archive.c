@@ -350,7 +350,7 @@ run_archiver(const Archiver *archiver, const Config *config, const ServerConfig 
     AUTO(xlogdb)
     XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
                                            server->wals_directory, config->barman_lock_directory});
-    ArchiveObserver below_heading = {run, say_below_heading, tell_problem};
+    ArchiveObserver below_heading = {run, say_below_heading, tell_problem, observer->terse};
     run->committer = (Committer){.server = server->name,
                                  .errors_directory = server->errors_directory,
                                  .recipe = &run->recipe,

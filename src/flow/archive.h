@@ -10,7 +10,7 @@ typedef struct ArchiveObserver {
     void *context;
     void (*info)(void *context, const char *line);      /* Barman's console output, line by line */
     void (*problem)(void *context, const Error *error); /* one file could not be archived */
-    bool terse; /* nothing is told of an archiver that finds nothing to do */
+    bool terse; /* nothing is told of an archiver that finds nothing to do, or of what waits */
 } ArchiveObserver;
 
 typedef struct ArchiveSummary {

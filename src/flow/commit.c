@@ -251,7 +251,8 @@ conclude(Committer *c, const Item *item)
         return 0;
     case ITEM_WAITING:
         c->summary->waiting++;
-        log_info("'%s' is left for the next run: %s", item->wal.name, item->reason);
+        log_line(c->observer->terse ? LOG_DEBUG : LOG_INFO, "'%s' is left for the next run: %s",
+                 item->wal.name, item->reason);
         return 0;
     case ITEM_GONE:
         log_warning("'%s/%s' is gone", c->recipe->directory, item->wal.name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  * libpq behind deadlines: it is only ever called in its non-blocking way, and every wait is a
- * poll() here, which ends at the deadline or when we are told to stop. What libpq and the server
- * say becomes one line; the text of a connection string, which may hold a password, is never
+ * stop_poll() here, which ends at the deadline or when we are told to stop. What libpq and the
+ * server say becomes one line; the text of a connection string, which may hold a password, is never
  * repeated. What is asked of a server is none of this file's business. */
 #include "pg/connection.h"
 
@@ -11,10 +11,8 @@
 #include "base/str.h"
 
 #include <libpq-fe.h>
-#include <poll.h>
 
-/* A stop signal that arrives just before poll() is noticed after this time. */
-enum { STOP_LATENCY_MS = 200, SQLSTATE_LENGTH = 5 };
+enum { SQLSTATE_LENGTH = 5 };
 
 struct PgConnection {
     PGconn *libpq;
@@ -73,7 +71,7 @@ wait_socket(const PgConnection *connection, short events, int64_t deadline)
         struct pollfd socket = {.fd = PQsocket(connection->libpq), .events = events};
         if (socket.fd < 0)
             return fail_libpq(connection);
-        if (poll(&socket, 1, left < STOP_LATENCY_MS ? (int)left : STOP_LATENCY_MS) > 0)
+        if (stop_poll(&socket, 1, left) > 0)
             return 0;
     }
 }
@@ -222,6 +220,12 @@ pg_close(PgConnection *connection)
 {
     PQfinish(connection->libpq);
     free(connection);
+}
+
+void
+pg_set_timeout(PgConnection *connection, int64_t timeout_ms)
+{
+    connection->timeout_ms = timeout_ms;
 }
 
 int

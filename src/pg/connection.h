@@ -27,6 +27,9 @@ int pg_connect(const char *conninfo, PgKind kind, const char *application, int64
 void pg_close(PgConnection *connection);
 AUTO_DEFINE(pg, PgConnection *, pg_close)
 
+/* For the queries from now on, instead of that of pg_connect. */
+void pg_set_timeout(PgConnection *connection, int64_t timeout_ms);
+
 /* PG_VERSION_NUM of the server: 150020 */
 int pg_version(const PgConnection *connection);
 

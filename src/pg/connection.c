@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "base/str.h"
+#include "pg/conninfo.h"
 
 #include <libpq-fe.h>
 
@@ -21,7 +22,6 @@ struct PgConnection {
     char sqlstate[SQLSTATE_LENGTH + 1];
 };
 
-AUTO_DEFINE(conninfo, PQconninfoOption *, PQconninfoFree)
 AUTO_DEFINE(result, PGresult *, PQclear)
 
 /* libpq's messages end in line feeds and may have several lines. */
@@ -85,87 +85,6 @@ note_notice(void *context, const char *text)
     log_debug("PostgreSQL says: %s", str_text(&line));
 }
 
-/* What libpq found wrong, without the pieces of the string that it quotes: it may quote a password,
- * and a password may hold quotes. */
-static int
-fail_conninfo(const char *message)
-{
-    AUTO(str) Str line = {0};
-    append_one_line(&line, message ? message : "out of memory");
-    const char *text = str_text(&line), *first = strchr(text, '"'), *last = strrchr(text, '"');
-    int result = first ? fail(ERR_CONFIG, "the connection string cannot be used: %.*s...%s",
-                              (int)(first - text), text, last + 1)
-                       : fail(ERR_CONFIG, "the connection string cannot be used: %s", text);
-    return hint(result, "it must be 'keyword=value ...', values with blanks in single quotes, or "
-                        "'postgresql://...'");
-}
-
-static int
-parse_conninfo(const char *conninfo, PQconninfoOption **ret_options)
-{
-    char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(conninfo, &message);
-    int result = options ? 0 : fail_conninfo(message);
-    PQfreemem(message);
-    if (result == 0)
-        *ret_options = options;
-    return result;
-}
-
-enum { KEYWORDS_MAX = 96 }; /* libpq 18 has 50 */
-
-typedef struct Keywords {
-    size_t count;
-    const char *names[KEYWORDS_MAX + 1], *values[KEYWORDS_MAX + 1];
-} Keywords;
-
-static const char *
-keyword_find(const Keywords *keywords, const char *name)
-{
-    for (size_t i = 0; i < keywords->count; i++)
-        if (strcmp(keywords->names[i], name) == 0)
-            return keywords->values[i];
-    return NULL;
-}
-
-static void
-keyword_add(Keywords *keywords, const char *name, const char *value)
-{
-    if (keywords->count == KEYWORDS_MAX)
-        return;
-    keywords->names[keywords->count] = name;
-    keywords->values[keywords->count++] = value;
-}
-
-/* The pointers belong to options and the caller. */
-static void
-collect_keywords(const PQconninfoOption *options, PgKind kind, const char *application,
-                 Keywords *ret_keywords)
-{
-    *ret_keywords = (Keywords){0};
-    if (kind == PG_REPLICATION) {
-        keyword_add(ret_keywords, "replication", "true");
-        /* The name of the database by which libpq looks for such a password in ~/.pgpass. */
-        keyword_add(ret_keywords, "dbname", "replication");
-    }
-    for (; options->keyword; options++)
-        if (options->val && !keyword_find(ret_keywords, options->keyword))
-            keyword_add(ret_keywords, options->keyword, options->val);
-    if (application && !keyword_find(ret_keywords, "application_name"))
-        keyword_add(ret_keywords, "application_name", application);
-}
-
-/* connect_timeout of the string can only make it shorter. libpq itself heeds it when it waits,
- * which it never does here. */
-static int64_t
-connect_timeout(const Keywords *keywords, int64_t timeout_ms)
-{
-    int64_t seconds = 0;
-    const char *given = keyword_find(keywords, "connect_timeout");
-    bool less = given && int_parse(given, 1, INT32_MAX, &seconds) && seconds * 1000 < timeout_ms;
-    return less ? seconds * 1000 : timeout_ms;
-}
-
 static int
 finish_connecting(const PgConnection *connection, int64_t deadline)
 {
@@ -192,24 +111,40 @@ finish_connecting(const PgConnection *connection, int64_t deadline)
     }
 }
 
+/* libpq goes on to the next host by itself when one refuses; here, too, when one keeps silent. */
+static int
+connect_hosts(PgConnection *connection, Conninfo *conninfo, int64_t timeout_ms)
+{
+    int64_t deadline = clock_ms() + timeout_ms;
+    int64_t host_ms = conninfo_host_timeout(conninfo, timeout_ms);
+    for (int64_t left = timeout_ms;;) {
+        connection->timeout_ms = host_ms < left ? host_ms : left;
+        int64_t host_deadline = clock_ms() + connection->timeout_ms;
+        connection->libpq = PQconnectStartParams(conninfo->names, conninfo->values, 0);
+        if (!connection->libpq)
+            mem_exhausted(sizeof(void *));
+        PQsetNoticeProcessor(connection->libpq, note_notice, NULL);
+        int result = finish_connecting(connection, host_deadline);
+        left = deadline - clock_ms();
+        const char *host = PQhost(connection->libpq), *port = PQport(connection->libpq);
+        if (result == 0 || error_last()->class != ERR_TIMEOUT || left <= 0 || !host ||
+            !conninfo_drop_host(conninfo, host, port ? port : ""))
+            return result;
+        log_debug("%s; trying the other hosts", error_last()->text);
+        PQfinish(take(connection->libpq));
+    }
+}
+
 int
 pg_connect(const char *conninfo, PgKind kind, const char *application, int64_t timeout_ms,
            PgConnection **ret_connection)
 {
-    AUTO(conninfo) PQconninfoOption *options = NULL;
-    TRY(parse_conninfo(conninfo, &options));
-    Keywords keywords;
-    collect_keywords(options, kind, application, &keywords);
-
+    AUTO(arena) Arena *arena = arena_new();
     AUTO(pg) PgConnection *connection = mem_alloc(sizeof(*connection));
+    Conninfo parsed;
+    TRY(conninfo_parse(conninfo, kind, application, arena, &parsed));
     connection->kind = kind;
-    connection->timeout_ms = connect_timeout(&keywords, timeout_ms);
-    int64_t deadline = clock_ms() + connection->timeout_ms;
-    connection->libpq = PQconnectStartParams(keywords.names, keywords.values, 0);
-    if (!connection->libpq)
-        mem_exhausted(sizeof(void *));
-    PQsetNoticeProcessor(connection->libpq, note_notice, NULL);
-    TRY(finish_connecting(connection, deadline));
+    TRY(connect_hosts(connection, &parsed, timeout_ms));
     connection->timeout_ms = timeout_ms;
     *ret_connection = take(connection);
     return 0;

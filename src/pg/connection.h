@@ -19,9 +19,9 @@ typedef enum PgKind {
 
 /* Connects with the site's connection string (keywords or URI, as libpq reads them). application is
  * the application_name unless the string has one; NULL: none. Gives up after timeout_ms, or
- * connect_timeout of the string if that is less (ERR_TIMEOUT), or when we are told to stop.
- * ERR_CONFIG if the string cannot be read; else ERR_IO with the server's words; passwords never
- * appear in messages. */
+ * connect_timeout of the string if that is less (ERR_TIMEOUT); of several hosts, each has its
+ * share. Or when we are told to stop. ERR_CONFIG if the string cannot be read; else ERR_IO with the
+ * server's words; passwords never appear in messages. */
 int pg_connect(const char *conninfo, PgKind kind, const char *application, int64_t timeout_ms,
                PgConnection **ret_connection);
 void pg_close(PgConnection *connection);

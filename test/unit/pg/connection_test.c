@@ -74,6 +74,25 @@ connect_timeout_shortens_the_deadline(void **state)
     server_end(&server);
 }
 
+/* A host that keeps silent does not keep us from the next one, whatever stands before it. */
+static void
+the_next_host_is_tried(void **state)
+{
+    (void)state;
+    Server silent = server_listen(), good = server_listen();
+    Str welcome = {0};
+    say_welcome(&welcome);
+    server_play(&good, &welcome, 1);
+    AUTO(free)
+    char *conninfo = mem_printf("host=/nonexistent,%s,%s port=%d sslmode=disable user=x",
+                                silent.directory, good.directory, SERVER_PORT);
+    AUTO(pg) PgConnection *connection = NULL;
+    assert_done(pg_connect(conninfo, PG_REPLICATION, NULL, 10 * SHORT_MS, &connection));
+    str_done(&welcome);
+    server_end(&silent);
+    server_end(&good);
+}
+
 /* Connects to a server that plays these answers behind its welcome. */
 static PgConnection *
 connect_to(Server *server, PgKind kind, int64_t timeout_ms, const Str *answers, size_t count)
@@ -201,6 +220,7 @@ main(void)
         cmocka_unit_test(passwords_in_bad_strings_are_not_repeated),
         cmocka_unit_test(silence_ends_at_the_deadline),
         cmocka_unit_test(connect_timeout_shortens_the_deadline),
+        cmocka_unit_test(the_next_host_is_tried),
         cmocka_unit_test(answers_become_a_table),
         cmocka_unit_test(refusals_keep_their_code_and_the_connection_goes_on),
         cmocka_unit_test(a_copy_that_begins_is_an_answer),

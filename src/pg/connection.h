@@ -18,13 +18,17 @@ typedef enum PgKind {
 } PgKind;
 
 /* Connects with the site's connection string (keywords or URI, as libpq reads them). application is
- * the application_name unless the string has one; NULL: none. Gives up after timeout_ms
- * (ERR_TIMEOUT) or when we are told to stop. ERR_IO with the server's words; passwords never appear
- * in messages. */
+ * the application_name unless the string has one; NULL: none. Gives up after timeout_ms, or
+ * connect_timeout of the string if that is less (ERR_TIMEOUT); of several hosts, each has its
+ * share. Or when we are told to stop. ERR_CONFIG if the string cannot be read; else ERR_IO with the
+ * server's words; passwords never appear in messages. */
 int pg_connect(const char *conninfo, PgKind kind, const char *application, int64_t timeout_ms,
                PgConnection **ret_connection);
 void pg_close(PgConnection *connection);
 AUTO_DEFINE(pg, PgConnection *, pg_close)
+
+/* For the queries from now on, instead of that of pg_connect. */
+void pg_set_timeout(PgConnection *connection, int64_t timeout_ms);
 
 /* PG_VERSION_NUM of the server: 150020 */
 int pg_version(const PgConnection *connection);
@@ -36,15 +40,18 @@ typedef struct PgTable {
     const char **values; /* of row r, column c at [r * columns + c] */
 } PgTable;
 
-/* Runs one command (SQL or of the replication protocol) with up to count text parameters and waits
- * for its answer until the connection's deadline. On failure, pg_sqlstate says which. */
+/* Runs one command (SQL, with up to count text parameters, or of the replication protocol, without)
+ * and waits up to the connection's timeout_ms for its answer. A command that begins a copy
+ * (START_REPLICATION) is done when the copy has begun; its table is empty. On failure, pg_sqlstate
+ * says which; after ERR_TIMEOUT and ERR_STOPPED the connection can only be closed. */
 int pg_query(PgConnection *connection, Arena *arena, const char *command,
              const char *const *parameters, size_t count, PgTable *ret_table);
 
 /* Five characters of the last failed query's SQLSTATE, or "". */
 const char *pg_sqlstate(const PgConnection *connection);
 
-/* For the replication folder-mates only: the libpq connection (PGconn *). */
+/* For the replication folder-mates only: the libpq connection (PGconn *), which is in non-blocking
+ * mode: what was put must be flushed. */
 void *pg_handle(PgConnection *connection);
 
 #endif

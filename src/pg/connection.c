@@ -224,6 +224,12 @@ pg_close(PgConnection *connection)
     free(connection);
 }
 
+PgKind
+pg_kind(const PgConnection *connection)
+{
+    return connection->kind;
+}
+
 int
 pg_version(const PgConnection *connection)
 {

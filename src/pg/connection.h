@@ -27,6 +27,8 @@ int pg_connect(const char *conninfo, PgKind kind, const char *application, int64
 void pg_close(PgConnection *connection);
 AUTO_DEFINE(pg, PgConnection *, pg_close)
 
+PgKind pg_kind(const PgConnection *connection);
+
 /* PG_VERSION_NUM of the server: 150020 */
 int pg_version(const PgConnection *connection);
 

@@ -19,6 +19,8 @@
 #define CONFIG_FIELD_MAGIC const char *    /* "0x" and hex digits */
 #define CONFIG_FIELD_LEVEL const char *    /* "low", "medium", "high" or a whole number */
 #define CONFIG_FIELD_LOGLEVEL const char * /* as log_level_parse takes it */
+#define CONFIG_FIELD_CONNINFO const char * /* as libpq takes it; may hold a password */
+#define CONFIG_FIELD_SLOT const char *     /* name of a replication slot */
 
 typedef struct ServerConfig {
     const char *name;
@@ -76,8 +78,8 @@ typedef struct OptionInfo {
 
 const OptionInfo *option_all(size_t *ret_count);
 
-/* The value in force; memory is the arena's; NULL when it is not set. Global options with server
- * NULL. */
+/* The value in force, passwords replaced; memory is the arena's; NULL when it is not set. Global
+ * options with server NULL. */
 const char *option_value(const OptionInfo *option, const Config *config, const ServerConfig *server,
                          Arena *arena);
 

@@ -161,6 +161,18 @@ read_level(const Scope *scope, const OptionInfo *option, void *field)
     return false;
 }
 
+/* A default "%(other)s" means: as the other option, also when that is not set. */
+static bool
+standard_is_unset(const Scope *scope, const OptionInfo *option)
+{
+    char key[64];
+    int end = 0;
+    if (sscanf(option->standard, "%%(%63[^)])s%n", key, &end) != 1 || option->standard[end])
+        return false;
+    const OptionInfo *other = option_find(key);
+    return other && option_slot(other)->kind->is_text && !resolved_text(scope, key);
+}
+
 static void
 set_standard(const Scope *scope, const OptionInfo *option, void *field)
 {
@@ -169,7 +181,8 @@ set_standard(const Scope *scope, const OptionInfo *option, void *field)
     AUTO(str) Str text = {0};
     if (kind == &value_SECONDS)
         *(int64_t *)field = -1;
-    if (!option->standard || !expand_value(resolved, option->standard, &text))
+    if (!option->standard || standard_is_unset(&resolved, option) ||
+        !expand_value(resolved, option->standard, &text))
         return;
     bool fits =
         kind->read(str_text(&text), option->placeholder, scope->resolver->config->arena, field);

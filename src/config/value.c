@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "config/secret.h"
 
 #include <limits.h>
 #include <strings.h>
@@ -169,6 +170,28 @@ read_log_level(const char *text, const char *choices, Arena *arena, void *ret_fi
     return log_level_parse(text, &level) && read_text(text, choices, arena, ret_field);
 }
 
+static const char *
+write_conninfo(const void *field, Arena *arena)
+{
+    const char *text = write_text(field, arena);
+    return text ? conninfo_redact(text, arena) : NULL;
+}
+
+/* PostgreSQL takes up to 63 of these letters; Barman makes them small. */
+static bool
+read_slot(const char *text, const char *choices, Arena *arena, void *ret_field)
+{
+    (void)choices;
+    size_t length = strlen(text);
+    char *name = arena_dup(arena, text);
+    for (size_t i = 0; i < length; i++)
+        name[i] = (char)(name[i] | (name[i] >= 'A' && name[i] <= 'Z' ? 0x20 : 0));
+    if (!length || length > 63 || strspn(name, "0123456789abcdefghijklmnopqrstuvwxyz_") != length)
+        return false;
+    *(const char **)ret_field = name;
+    return true;
+}
+
 const ValueKind value_BOOL = {"true or false", false, read_bool, write_bool};
 const ValueKind value_COUNT = {"a whole number", false, read_count, write_count};
 const ValueKind value_SECONDS = {"a time as '90', '5 min' or '2 days'", false, read_seconds,
@@ -182,3 +205,6 @@ const ValueKind value_MAGIC = {"'0x' and hexadecimal digits, two for each byte",
 const ValueKind value_LEVEL = {"low, medium, high or a number", true, read_level, write_text};
 const ValueKind value_LOGLEVEL = {"DEBUG, INFO, WARNING, ERROR, CRITICAL or a number", true,
                                   read_log_level, write_text};
+const ValueKind value_CONNINFO = {"a connection string", true, read_text, write_conninfo};
+const ValueKind value_SLOT = {"up to 63 letters, digits and underscores", true, read_slot,
+                              write_text};

@@ -15,11 +15,11 @@ typedef struct ValueKind {
      * "one|two|..." or unused. */
     bool (*read)(const char *text, const char *choices, Arena *arena, void *ret_field);
 
-    /* Field to text; NULL when it is not set. */
+    /* Field to text for people, without secrets; NULL when it is not set. */
     const char *(*write)(const void *field, Arena *arena);
 } ValueKind;
 
 extern const ValueKind value_BOOL, value_COUNT, value_SECONDS, value_TEXT, value_PATH, value_SHELL,
-    value_CHOICE, value_MAGIC, value_LEVEL, value_LOGLEVEL;
+    value_CHOICE, value_MAGIC, value_LEVEL, value_LOGLEVEL, value_CONNINFO, value_SLOT;
 
 #endif

@@ -406,3 +406,19 @@ def test_closed_descriptors_never_get_into_the_archive(home, close):
     assert home.get(SEGMENT).stdout == data
     for file in [home.xlogdb, *home.path.glob(".*.lock")]:
         assert "Processing" not in file.read_text() and "walden" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    "conninfo, shown",
+    [
+        ("host=h password='s3 cret' user=u", "host=h password=*REDACTED* user=u"),
+        ("postgresql://u:s3cret@h/d", "postgresql://u:*REDACTED*@h/d"),
+    ],
+)
+def test_show_servers_hides_passwords(home, conninfo, shown):
+    home.configure(conninfo=conninfo, streaming_conninfo=None)
+    done = home.walden("show-servers", "main")
+    assert f"\tconninfo: {shown}\n" in done.stdout
+    assert f"\tstreaming_conninfo: {shown}\n" in done.stdout
+    answer = json.loads(home.walden("-f", "json", "show-servers", "main").stdout)["main"]
+    assert answer["conninfo"] == answer["streaming_conninfo"] == shown

@@ -25,6 +25,8 @@ KINDS = {
     "MAGIC": "`0x` and hexadecimal digits",
     "LEVEL": "`low`, `medium`, `high` or a number",
     "LOGLEVEL": "name or number of a level",
+    "CONNINFO": "connection string",
+    "SLOT": "name of a slot",
 }
 SCOPES = {
     "GLOBAL": "`[barman]`",

@@ -238,6 +238,19 @@ test_interpolation(void **state)
     assert_true(str_ends(script, "%(loop)s>>>>>>>>>> %("));
 }
 
+static void
+test_streaming_follows_conninfo(void **state)
+{
+    Site *site = *state;
+    load_home(site, "[a]\nconninfo = host=x password=y\n[b]\n"
+                    "[c]\nconninfo = host=x\nstreaming_conninfo = host=z\n");
+    assert_string_equal(config_find_server(site->config, "a")->streaming_conninfo,
+                        "host=x password=y");
+    assert_value(site, "a", "streaming_conninfo", "host=x password=*REDACTED*");
+    assert_null(config_find_server(site->config, "b")->streaming_conninfo);
+    assert_value(site, "c", "streaming_conninfo", "host=z");
+}
+
 /* Neither time nor memory can run away. */
 static void
 test_interpolation_is_bounded(void **state)
@@ -528,6 +541,7 @@ main(void)
 #define CASE(function) cmocka_unit_test_setup_teardown(function, site_setup, site_teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_defaults),        CASE(test_inheritance),
+        CASE(test_interpolation),   CASE(test_streaming_follows_conninfo),
         CASE(test_interpolation),   CASE(test_interpolation_is_bounded),
         CASE(test_forced_archiver), CASE(test_warnings),
         CASE(test_fatal),           CASE(test_files),

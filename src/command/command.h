@@ -47,7 +47,7 @@ typedef struct Command {
 } Command;
 
 extern const Command command_archive_wal, command_get_wal, command_list_servers,
-    command_rebuild_xlogdb, command_show_servers;
+    command_rebuild_xlogdb, command_receive_wal, command_show_servers;
 
 /* The table */
 const Command *const *command_all(size_t *ret_count);

@@ -3,8 +3,8 @@
 #include "command/command.h"
 
 static const Command *const commands[] = {
-    &command_archive_wal,    &command_get_wal,      &command_list_servers,
-    &command_rebuild_xlogdb, &command_show_servers,
+    &command_archive_wal,    &command_get_wal,     &command_list_servers,
+    &command_rebuild_xlogdb, &command_receive_wal, &command_show_servers,
 };
 
 const Command *const *

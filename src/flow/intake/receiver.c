@@ -73,7 +73,9 @@ receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *re
     if (pg_version(connection) >= FIRST_SQL_FREE_VERSION)
         return pg_slot_find(connection, server->slot_name, ret_restart);
     AUTO(pg) PgConnection *sql = NULL;
-    const char *conninfo = server->wal_conninfo ? server->wal_conninfo : server->conninfo;
+    const char *conninfo = server->wal_conninfo             ? server->wal_conninfo
+                           : server->wal_streaming_conninfo ? server->wal_streaming_conninfo
+                                                            : server->conninfo;
     if (!conninfo)
         return hint(fail(ERR_CONFIG, "there is no connection to ask for replication slots"),
                     "set conninfo");
@@ -192,6 +194,8 @@ explain(const Receiver *receiver, const Session *session, const WalPosition *fro
 {
     if (result >= 0)
         return result;
+    if (error_last()->class == ERR_BUSY && receiver->server->slot_name)
+        return wrap(result, "replication slot '%s' is already in use", receiver->server->slot_name);
     char name[WAL_NAME_ROOM];
     wal_segment_name(from->timeline, from->lsn, session->segment_size, name);
     bool final = error_last()->class == ERR_DATA && !receiver->disk_failed;

@@ -99,7 +99,8 @@ rename_free(const char *from, const char *to)
     if ((errno == EINVAL || errno == ENOSYS) && access(to, F_OK) < 0 && errno == ENOENT &&
         rename(from, to) == 0)
         return 0;
-    return fail_errno("rename '%s' to '%s'", from, to);
+    int result = fail_errno("rename '%s' to '%s'", from, to);
+    return errno == EEXIST ? hint(result, "compare the two, and move the wrong one away") : result;
 }
 
 int

@@ -12,6 +12,7 @@
 
 enum {
     STATUS_MS = 10000,  /* a report, and a sync before it, at least so often */
+    STALL_MS = 1000,    /* a report while the disk keeps us from hearing what the server asks */
     SILENCE_MS = 60000, /* without a word from the server, even when asked, it is lost */
     STOP_LATENCY_MS = 200,
     FAREWELL_MS = 500, /* for the server to see that we go */
@@ -96,10 +97,10 @@ report(Stream *stream, const WriterProgress *progress, bool ask)
 }
 
 static int
-report_if_due(Stream *stream, const WriterProgress *progress)
+report_if_due(Stream *stream, const WriterProgress *progress, bool stalled)
 {
-    int64_t now = clock_ms();
-    bool due = stream->wants_reply || now - stream->reported_ms >= STATUS_MS;
+    int64_t now = clock_ms(), interval = stalled ? STALL_MS : STATUS_MS;
+    bool due = stream->wants_reply || now - stream->reported_ms >= interval;
     bool ask = !stream->asked && now - stream->heard_ms >= SILENCE_MS / 2;
     /* A server that asks may be waiting, before it shuts down, for all to be flushed. */
     if (due && progress->flushed < stream->expected)
@@ -122,7 +123,7 @@ pump(Stream *stream)
         WriterProgress progress = writer_progress(stream->writer);
         if (progress.failed)
             return fail(ERR_IO, "the WAL cannot be written"); /* the writer knows better */
-        TRY(report_if_due(stream, &progress));
+        TRY(report_if_due(stream, &progress, intake == INTAKE_FULL));
         if (intake == INTAKE_ENDED)
             return 0;
         if (intake == INTAKE_FULL)

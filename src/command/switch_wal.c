@@ -108,6 +108,13 @@ tell_info(void *context, const char *line)
 }
 
 static void
+tell_debug(void *context, const char *line)
+{
+    const Job *job = context;
+    report_debug(job->invocation->report, "%s", line);
+}
+
+static void
 tell_problem(void *context, const Error *error)
 {
     Job *job = context;
@@ -132,7 +139,7 @@ run_archivers(Job *job)
     if (locked == LOCK_BUSY)
         return 0;
     TRY(locked);
-    ArchiveObserver observer = {job, tell_info, tell_problem, true};
+    ArchiveObserver observer = {job, tell_info, tell_debug, tell_problem, true};
     ArchiveSummary summary = {0};
     return archive_server(config, job->server, &observer, &summary);
 }

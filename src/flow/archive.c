@@ -22,6 +22,7 @@
 #include "flow/hook.h"
 #include "flow/intake/intake.h"
 #include "flow/queue/queue.h"
+#include "wal/identity.h"
 
 #include <sched.h>
 #include <sys/resource.h>

@@ -8,7 +8,6 @@
 #include "base/file.h"
 #include "flow/recode/reader.h"
 
-#include <jansson.h>
 #include <stdarg.h>
 
 enum { BLOCK = 256 << 10 };
@@ -19,32 +18,6 @@ wal_validation_parse(const char *text)
     if (strcmp(text, "off") == 0)
         return VALIDATE_OFF;
     return strcmp(text, "full") == 0 ? VALIDATE_FULL : VALIDATE_HEADER;
-}
-
-int
-identity_read(const char *backup_directory, uint64_t *ret_system_id)
-{
-    AUTO(free) char *path = mem_printf("%s/identity.json", backup_directory);
-    AUTO(str) Str text = {0};
-    int result = file_read_text(path, KIB(64), &text);
-    *ret_system_id = 0;
-    if (result < 0 && error_last()->os_error == ENOENT)
-        return 0;
-    TRY(result);
-    json_error_t error;
-    json_t *root = json_loadb(text.data, text.length, 0, &error);
-    const char *id = json_string_value(json_object_get(root, "systemid"));
-    uint64_t value = 0;
-    errno = 0;
-    if (id && *id && strspn(id, "0123456789") == strlen(id))
-        value = strtoull(id, NULL, 10);
-    bool good = value != 0 && errno == 0;
-    json_decref(root);
-    if (!good)
-        return hint(fail(ERR_DATA, "'%s' does not hold a \"systemid\"", path),
-                    "restore the file, or remove it if you are sure of the cluster");
-    *ret_system_id = value;
-    return 0;
 }
 
 int

@@ -20,10 +20,6 @@ typedef struct Gate {
 /* "off", "header", "full" */
 WalValidation wal_validation_parse(const char *text);
 
-/* The cluster's system identifier from <backup_directory>/identity.json; 0 when there is no such
- * file. A damaged one is ERR_DATA. */
-int identity_read(const char *backup_directory, uint64_t *ret_system_id);
-
 /* Named outcomes of the checks below */
 enum {
     GATE_WAIT = 1,    /* not whole, but may still be arriving: look again later */

@@ -163,6 +163,12 @@ pg_set_timeout(PgConnection *connection, int64_t timeout_ms)
     connection->timeout_ms = timeout_ms;
 }
 
+PgKind
+pg_kind(const PgConnection *connection)
+{
+    return connection->kind;
+}
+
 int
 pg_version(const PgConnection *connection)
 {

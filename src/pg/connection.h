@@ -30,6 +30,8 @@ AUTO_DEFINE(pg, PgConnection *, pg_close)
 /* For the queries from now on, instead of that of pg_connect. */
 void pg_set_timeout(PgConnection *connection, int64_t timeout_ms);
 
+PgKind pg_kind(const PgConnection *connection);
+
 /* PG_VERSION_NUM of the server: 150020 */
 int pg_version(const PgConnection *connection);
 

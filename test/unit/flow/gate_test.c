@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Each rule of the gate and its reason; identity.json. How old a file is cannot be feigned, so a
+ * Each rule of the gate and its reason. How old a file is cannot be feigned, so a
  * long grace means "just now" here and none means "long ago". */
 #include "segment.h"
 
@@ -259,46 +259,6 @@ test_age(void **state)
 }
 
 static void
-test_identity(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text;
-        uint64_t id; /* 0: refused */
-    } identities[] = {
-        {"{\"systemid\": \"7301234567890123456\", \"version\": \"15\"}", 7301234567890123456},
-        {"{\"systemid\": \"18446744073709551615\"}", UINT64_MAX},
-        {"", 0},
-        {"{", 0},
-        {"[]", 0},
-        {"{}", 0},
-        {"{\"systemid\": \"\"}", 0},
-        {"{\"systemid\": \"0\"}", 0},
-        {"{\"systemid\": \"12x\"}", 0},
-        {"{\"systemid\": 7301234567890123456}", 0},
-        {"{\"systemid\": null}", 0},
-        {"{\"systemid\": \"-1\"}", 0},
-        {"{\"systemid\": \" 7\"}", 0},
-        {"{\"systemid\": \"99999999999999999999\"}", 0},
-    };
-    char *dir = scratch_make();
-    AUTO(free) char *path = mem_printf("%s/identity.json", dir);
-    uint64_t id = 7;
-    assert_done(identity_read(dir, &id));
-    assert_true(id == 0);
-    for (size_t i = 0; i < COUNT_OF(identities); i++) {
-        write_text(path, identities[i].text);
-        int result = identity_read(dir, &id);
-        if ((result == 0) != (identities[i].id != 0) || id != identities[i].id)
-            fail_msg("'%s': %d", identities[i].text, result);
-    }
-    unlink(path);
-    assert_done(dir_make(path));
-    assert_fails(identity_read(dir, &id), ERR_IO, "identity.json");
-    scratch_remove(dir);
-}
-
-static void
 test_levels(void **state)
 {
     (void)state;
@@ -318,7 +278,6 @@ main(void)
         cmocka_unit_test(test_custom),
         cmocka_unit_test(test_cluster),
         cmocka_unit_test(test_age),
-        cmocka_unit_test(test_identity),
         cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The receiver's life: connect, make sure that it is the right cluster, find the position, stream
+ * timeline after timeline, and begin again when the connection breaks. What cannot get better by
+ * coming again ends it with the reason: WAL that is gone is never stepped over. */
+#include "flow/intake/receiver.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/proc.h"
+#include "flow/intake/stream.h"
+#include "wal/identity.h"
+#include "wal/name.h"
+
+#include <stdarg.h>
+
+enum {
+    CONNECT_MS = 20000,
+    PAUSE_MIN_MS = 1000,
+    PAUSE_MAX_MS = 30000,
+    SLOT_PATIENCE_MS = 5000,         /* for the walsender of a receiver that was killed */
+    FIRST_SQL_FREE_VERSION = 150000, /* READ_REPLICATION_SLOT */
+};
+
+typedef struct Receiver {
+    const ReceiverSpec *spec;
+    const ServerConfig *server;
+    bool begun;       /* has streamed once: from now on it comes again */
+    bool lively;      /* has streamed since the last pause */
+    bool disk_failed; /* the failure is no matter of connections */
+} Receiver;
+
+/* What one connection knows of the server */
+typedef struct Session {
+    PgConnection *connection;
+    Arena *arena;
+    PgSystem system;
+    uint32_t segment_size;
+    bool synchronous;
+    History history; /* of system.timeline; empty for the first */
+} Session;
+
+static void tell(const Receiver *receiver, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void
+tell(const Receiver *receiver, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    AUTO(free) char *line = mem_vprintf(format, args);
+    va_end(args);
+    log_info("server '%s': %s", receiver->server->name, line);
+    receiver->spec->tell(receiver->spec->context, line);
+}
+
+int
+receiver_connect(const ServerConfig *server, PgConnection **ret_connection)
+{
+    const char *conninfo = server->wal_streaming_conninfo ? server->wal_streaming_conninfo
+                                                          : server->streaming_conninfo;
+    if (!conninfo)
+        return hint(fail(ERR_CONFIG, "there is no connection for streaming"),
+                    "set streaming_conninfo");
+    return wrap(pg_connect(conninfo, PG_REPLICATION, server->streaming_archiver_name, CONNECT_MS,
+                           ret_connection),
+                "connect to the server for streaming");
+}
+
+/* Servers before version 15 tell that in SQL only. */
+int
+receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart)
+{
+    if (pg_version(connection) >= FIRST_SQL_FREE_VERSION)
+        return pg_slot_find(connection, server->slot_name, ret_restart);
+    AUTO(pg) PgConnection *sql = NULL;
+    const char *conninfo = server->wal_conninfo             ? server->wal_conninfo
+                           : server->wal_streaming_conninfo ? server->wal_streaming_conninfo
+                                                            : server->conninfo;
+    if (!conninfo)
+        return hint(fail(ERR_CONFIG, "there is no connection to ask for replication slots"),
+                    "set conninfo");
+    TRY(wrap(pg_connect(conninfo, PG_SQL, server->streaming_archiver_name, CONNECT_MS, &sql),
+             "connect to the server to ask for replication slots"));
+    return pg_slot_find(sql, server->slot_name, ret_restart);
+}
+
+/* Before the first stream only: a slot that vanishes later has taken WAL with it, and a new one
+ * would hide that. */
+static int
+provide_slot(const Receiver *receiver, PgConnection *connection)
+{
+    const ServerConfig *server = receiver->server;
+    Lsn restart = 0;
+    if (receiver->begun || !server->slot_name)
+        return 0;
+    int result = receiver_find_slot(server, connection, &restart);
+    if (result != PG_SLOT_MISSING)
+        return result;
+    if (strcmp(server->create_slot, "auto") != 0)
+        return hint(fail(ERR_DATA, "replication slot '%s' doesn't exist", server->slot_name),
+                    "execute 'walden receive-wal --create-slot %s', or set create_slot = auto",
+                    server->name);
+    tell(receiver, "Creating replication slot '%s'", server->slot_name);
+    result = pg_slot_create(connection, server->slot_name);
+    return result == PG_SLOT_EXISTS ? 0 : result;
+}
+
+static int
+read_history(Session *session, Timeline timeline, const char **ret_text, History *ret_history)
+{
+    const char *text = NULL;
+    TRY(pg_timeline_history(session->connection, session->arena, timeline, &text));
+    TRY(wrap(history_parse(text, session->arena, ret_history), "history of timeline %u", timeline));
+    *ret_text = text;
+    return 0;
+}
+
+/* A timeline's history belongs into the archive before its WAL. */
+static int
+save_history(const Receiver *receiver, Session *session, Timeline timeline)
+{
+    const char *directory = receiver->server->streaming_wals_directory, *text = NULL;
+    AUTO(free) char *name = mem_printf("%08X.history", timeline);
+    AUTO(free) char *path = mem_printf("%s/%s", directory, name);
+    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
+    History history;
+    if (timeline == 1 || access(path, F_OK) == 0)
+        return 0;
+    TRY(read_history(session, timeline, &text, &history));
+    TRY(atomic_open(directory, name, 0600, &file));
+    TRY(file_write(file.fd, text, strlen(text), name));
+    TRY(file_sync(file.fd, path));
+    int result = atomic_publish(&file);
+    return result < 0 ? result : dir_sync(directory);
+}
+
+static int
+learn_server(const Receiver *receiver, Session *session)
+{
+    const ServerConfig *server = receiver->server;
+    const char *text = NULL;
+    TRY(pg_identify_system(session->connection, &session->system));
+    TRY(identity_check(server->backup_directory, session->system.id,
+                       pg_version(session->connection) / 10000));
+    TRY(pg_segment_size(session->connection, &session->segment_size));
+    TRY(pg_is_synchronous(session->connection, server->streaming_archiver_name,
+                          &session->synchronous));
+    if (session->system.timeline > 1)
+        TRY(read_history(session, session->system.timeline, &text, &session->history));
+    return 0;
+}
+
+/* Where nothing was received yet: what the slot has kept, else from now on. */
+static int
+position_by_server(const Receiver *receiver, const Session *session, WalPosition *ret_position)
+{
+    Lsn lsn = 0;
+    if (receiver->server->slot_name) {
+        int result = receiver_find_slot(receiver->server, session->connection, &lsn);
+        if (result == PG_SLOT_MISSING)
+            return fail(ERR_DATA, "replication slot '%s' doesn't exist",
+                        receiver->server->slot_name);
+        TRY(result);
+    }
+    if (lsn == 0)
+        lsn = session->system.flush;
+    ret_position->timeline = position_timeline(lsn, session->system.timeline, &session->history);
+    ret_position->lsn = lsn - lsn % session->segment_size;
+    return 0;
+}
+
+static int
+find_position(const Receiver *receiver, const Session *session, WalPosition *ret_position)
+{
+    const char *directory = receiver->server->streaming_wals_directory;
+    int result = position_find(directory, session->segment_size, session->system.timeline,
+                               &session->history, ret_position);
+    if (result == POSITION_NONE)
+        return position_by_server(receiver, session, ret_position);
+    if (result == POSITION_FOREIGN)
+        return hint(fail(ERR_DATA,
+                         "the server is on timeline %u, which does not come from the timelines of "
+                         "the WAL in '%s'",
+                         session->system.timeline, directory),
+                    "if the server was set back, archive what is there, take a base backup and "
+                    "execute 'walden receive-wal --reset %s'",
+                    receiver->server->name);
+    return result;
+}
+
+/* The name of what is wanted, when the server says that it does not have it. */
+static int
+explain(const Receiver *receiver, const Session *session, const WalPosition *from, int result)
+{
+    if (result >= 0)
+        return result;
+    if (error_last()->class == ERR_BUSY && receiver->server->slot_name)
+        return wrap(result, "replication slot '%s' is already in use", receiver->server->slot_name);
+    char name[WAL_NAME_ROOM];
+    wal_segment_name(from->timeline, from->lsn, session->segment_size, name);
+    bool final = error_last()->class == ERR_DATA && !receiver->disk_failed;
+    wrap(result, "receive WAL from segment %s on", name);
+    return final ? hint(result,
+                        "if the server no longer has WAL from there on, the archive has a gap from "
+                        "that segment: bring the missing files by hand, or take a new base backup "
+                        "and execute 'walden receive-wal --reset %s'",
+                        receiver->server->name)
+                 : result;
+}
+
+/* Timeline after timeline. 0: the server closed the stream. */
+static int
+stream_all(Receiver *receiver, Session *session, WalPosition position)
+{
+    char lsn[LSN_ROOM];
+    for (;;) {
+        TRY(save_history(receiver, session, position.timeline));
+        StreamSpec spec = {.connection = session->connection,
+                           .slot = receiver->server->slot_name,
+                           .directory = receiver->server->streaming_wals_directory,
+                           .segment_size = session->segment_size,
+                           .synchronous = session->synchronous,
+                           .from = position};
+        StreamResult end;
+        lsn_format(position.lsn, lsn);
+        tell(receiver, "starting at %s, timeline %u%s", lsn, position.timeline,
+             session->synchronous ? ", synchronous" : "");
+        int result = stream_timeline(&spec, &end);
+        receiver->begun |= end.begun;
+        receiver->lively |= end.begun;
+        receiver->disk_failed = end.disk_failed;
+        if (result != PG_STREAM_SWITCHED)
+            return explain(receiver, session, &position, result);
+        lsn_format(end.end.start, lsn);
+        tell(receiver, "timeline %u ended at %s, going on with timeline %u", position.timeline, lsn,
+             end.end.next);
+        position.timeline = end.end.next;
+        position.lsn = end.end.start - end.end.start % session->segment_size;
+    }
+}
+
+/* One connection from its beginning to its end, which is a failure or (0) the server's. */
+static int
+receive_once(Receiver *receiver)
+{
+    AUTO(pg) PgConnection *connection = NULL;
+    AUTO(arena) Arena *arena = arena_new();
+    WalPosition position;
+    TRY(receiver_connect(receiver->server, &connection));
+    Session session = {.connection = connection, .arena = arena};
+    TRY(learn_server(receiver, &session));
+    TRY(provide_slot(receiver, connection));
+    TRY(find_position(receiver, &session, &position));
+    return stream_all(receiver, &session, position);
+}
+
+/* Will it pass, so that coming again makes sense? */
+static bool
+passes(const Receiver *receiver, int64_t started_ms)
+{
+    ErrorClass class = error_last()->class;
+    if (receiver->disk_failed)
+        return false;
+    if (class == ERR_BUSY)
+        return receiver->begun || clock_ms() - started_ms < SLOT_PATIENCE_MS;
+    return receiver->begun && (class == ERR_IO || class == ERR_TIMEOUT);
+}
+
+static int
+pause_stoppable(int64_t ms)
+{
+    for (int64_t end = clock_ms() + ms; clock_ms() < end;) {
+        TRY(stop_check());
+        clock_pause_ms(100);
+    }
+    return stop_check();
+}
+
+int
+receiver_run(const ReceiverSpec *spec)
+{
+    Receiver receiver = {.spec = spec, .server = spec->server};
+    int64_t started_ms = clock_ms(), pause_ms = PAUSE_MIN_MS;
+    TRY(dir_make(spec->server->streaming_wals_directory));
+    for (;;) {
+        int result = receive_once(&receiver);
+        if (result == 0)
+            result = fail(ERR_IO, "the server closed the stream");
+        TRY(stop_check()); /* whatever else went wrong meanwhile: wanted */
+        if (!passes(&receiver, started_ms))
+            return result;
+        if (receiver.lively)
+            pause_ms = PAUSE_MIN_MS;
+        receiver.lively = false;
+        log_warning("server '%s': %s; trying again in %lld s", spec->server->name,
+                    error_last()->text, (long long)pause_ms / 1000);
+        TRY(pause_stoppable(pause_ms));
+        pause_ms = pause_ms * 2 < PAUSE_MAX_MS ? pause_ms * 2 : PAUSE_MAX_MS;
+    }
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Receives a server's WAL by streaming replication into its streaming directory, as PostgreSQL's
+ * pg_receivewal does and in its files. */
+#ifndef WALDEN_FLOW_INTAKE_RECEIVER_H
+#define WALDEN_FLOW_INTAKE_RECEIVER_H
+
+#include "config/config.h"
+#include "pg/replication.h"
+
+typedef struct ReceiverSpec {
+    const ServerConfig *server;
+    void (*tell)(void *context, const char *line); /* what people want to know */
+    void *context;
+} ReceiverSpec;
+
+/* Receives until we are told to stop (ERR_STOPPED; all that was received is durable then) or until
+ * something is wrong that does not pass by itself: WAL that the server no longer has, a foreign
+ * cluster, a slot that is gone, a disk that refuses. Lost connections are made again, at least
+ * every 30 s, once the first one has streamed. */
+int receiver_run(const ReceiverSpec *spec);
+
+/* Makes the next receiver begin where the slot, or the server, is now, as Barman does: a newest
+ * partial segment is removed. Says what it does. */
+int receiver_reset(const ReceiverSpec *spec);
+
+/* A connection for the commands of a walsender, to where the server's WAL comes from. */
+int receiver_connect(const ServerConfig *server, PgConnection **ret_connection);
+
+/* pg_slot_find of the server's slot, which must be configured. connection: of receiver_connect. */
+int receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * receive-wal --reset, in Barman's way: for when the receiver's position is one that the server
+ * cannot serve any more. It gives WAL up, so it is only done when somebody says so; whole segments
+ * are never removed. */
+#include "base/file.h"
+#include "flow/intake/intake.h"
+#include "flow/intake/receiver.h"
+#include "pg/replication.h"
+#include "wal/name.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+
+/* The newest segment or partial one by name; "" if there is none. Room for WAL_NAME_ROOM. */
+static int
+find_newest(const char *directory, char *ret_name)
+{
+    AUTO(strlist) StrList files = {0}, others = {0};
+    TRY(incoming_scan(directory, &files, &others));
+    ret_name[0] = '\0';
+    for (size_t i = 0; i < files.count; i++) {
+        WalKind kind = wal_kind(files.items[i]);
+        if ((kind == WAL_SEGMENT || kind == WAL_PARTIAL) && strcmp(files.items[i], ret_name) > 0)
+            snprintf(ret_name, WAL_NAME_ROOM, "%s", files.items[i]);
+    }
+    return 0;
+}
+
+/* Names of the segments of the server's position and the slot's. Each has WAL_NAME_ROOM. */
+static int
+find_server_segments(const ServerConfig *server, char *ret_current, char *ret_restart)
+{
+    AUTO(pg) PgConnection *connection = NULL;
+    PgSystem system;
+    uint32_t size = 0;
+    Lsn restart = 0;
+    TRY(receiver_connect(server, &connection));
+    TRY(pg_identify_system(connection, &system));
+    TRY(pg_segment_size(connection, &size));
+    if (server->slot_name) {
+        int result = receiver_find_slot(server, connection, &restart);
+        if (result < 0)
+            return result;
+    }
+    wal_segment_name(system.timeline, system.flush, size, ret_current);
+    wal_segment_name(system.timeline, restart ? restart : system.flush, size, ret_restart);
+    return 0;
+}
+
+static void tell(const ReceiverSpec *spec, const char *format, ...) PRINTF_LIKE(2, 3);
+
+static void
+tell(const ReceiverSpec *spec, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    AUTO(free) char *line = mem_vprintf(format, args);
+    va_end(args);
+    spec->tell(spec->context, line);
+}
+
+static int
+create_empty(const char *path)
+{
+    AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_errno("create '%s'", path);
+    return file_sync(fd, path);
+}
+
+int
+receiver_reset(const ReceiverSpec *spec)
+{
+    const char *directory = spec->server->streaming_wals_directory;
+    char newest[WAL_NAME_ROOM], current[WAL_NAME_ROOM], restart[WAL_NAME_ROOM];
+    TRY(find_server_segments(spec->server, current, restart));
+    TRY(dir_make(directory));
+    TRY(find_newest(directory, newest));
+    if (!*newest || strncmp(newest, restart, WAL_SEGMENT_LENGTH) == 0) {
+        tell(spec, "Nothing to do. Position of receive-wal is aligned.");
+        return 0;
+    }
+    if (strncmp(newest, current, WAL_SEGMENT_LENGTH) > 0)
+        return fail(ERR_DATA,
+                    "The receive-wal position is ahead of PostgreSQL current WAL lsn (%s > %s)",
+                    newest, current);
+    AUTO(free) char *old = mem_printf("%s/%s", directory, newest);
+    AUTO(free) char *new = mem_printf("%s/%s.partial", directory, restart);
+    tell(spec, "Resetting receive-wal directory status");
+    if (wal_kind(newest) == WAL_PARTIAL) {
+        tell(spec, "Removing status file %s", old);
+        if (unlink(old) < 0)
+            return fail_errno("remove '%s'", old);
+    }
+    tell(spec, "Creating status file %s", new);
+    TRY(create_empty(new));
+    return dir_sync(directory);
+}

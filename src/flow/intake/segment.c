@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Files of the receiver, in the manner of PostgreSQL's pg_receivewal, so that either can go on
+ * where the other stopped: NAME.partial has the full size from the beginning (sparse, which costs
+ * nothing), mode 0600, and the final name appears only on a segment that is whole and durable. */
+#include "flow/intake/segment.h"
+
+#include "base/file.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+enum { WRITE_BACK = 1 << 20 }; /* bytes after which the disk may begin */
+
+static char *
+partial_path(const Segment *segment)
+{
+    return mem_printf("%s/%s.partial", segment->directory, segment->name);
+}
+
+/* pg_receivewal takes only files of size 0 or of the full size. */
+static int
+fill_up(int fd, const char *path, uint32_t size)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return fail_errno("stat '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return fail(ERR_DATA, "'%s' is no regular file", path);
+    if (st.st_size > (off_t)size)
+        return hint(fail(ERR_DATA, "'%s' is %lld bytes long, and a segment has only %u", path,
+                         (long long)st.st_size, size),
+                    "move it out of the way");
+    if (st.st_size == (off_t)size)
+        return 0;
+    if (st.st_size > 0)
+        log_info("'%s' is only %lld bytes long: filled up with zeros to %u", path,
+                 (long long)st.st_size, size);
+    return ftruncate(fd, (off_t)size) < 0 ? fail_errno("extend '%s'", path) : 0;
+}
+
+int
+segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, Segment *ret_segment)
+{
+    Segment segment = {.fd = -1, .directory = directory, .size = size};
+    wal_segment_name(timeline, lsn, size, segment.name);
+    AUTO(free) char *path = partial_path(&segment);
+    AUTO(close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fail_errno("open '%s'", path);
+    TRY(fill_up(fd, path, size));
+    segment.fresh = true;
+    segment.fd = take_fd(&fd);
+    *ret_segment = segment;
+    return 0;
+}
+
+int
+segment_write(Segment *segment, const void *data, size_t size)
+{
+    assert(size <= segment->size - segment->filled);
+    while (size > 0) {
+        ssize_t n = pwrite(segment->fd, data, size, (off_t)segment->filled);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return fail_errno("write '%s/%s.partial'", segment->directory, segment->name);
+        data = (const char *)data + n;
+        size -= (size_t)n;
+        segment->filled += (uint32_t)n;
+    }
+    if (segment->filled - segment->started >= WRITE_BACK) {
+        /* So that fsync finds little to do; a hint, whose failure does not matter. */
+        (void)sync_file_range(segment->fd, (off_t)segment->started,
+                              (off_t)(segment->filled - segment->started), SYNC_FILE_RANGE_WRITE);
+        segment->started = segment->filled;
+    }
+    return 0;
+}
+
+int
+segment_sync(Segment *segment)
+{
+    /* Once the size stands, fdatasync covers all that reading the bytes needs. */
+    if ((segment->fresh ? fsync(segment->fd) : fdatasync(segment->fd)) < 0)
+        return fail_errno("fsync '%s/%s.partial'", segment->directory, segment->name);
+    if (segment->fresh)
+        TRY(dir_sync(segment->directory)); /* or a crash takes the name, and the bytes with it */
+    segment->fresh = false;
+    return 0;
+}
+
+/* File systems that cannot refuse to replace have to be asked first. */
+static int
+rename_free(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if ((errno == EINVAL || errno == ENOSYS) && access(to, F_OK) < 0 && errno == ENOENT &&
+        rename(from, to) == 0)
+        return 0;
+    int result = fail_errno("rename '%s' to '%s'", from, to);
+    return errno == EEXIST ? hint(result, "compare the two, and move the wrong one away") : result;
+}
+
+int
+segment_finish(Segment *segment)
+{
+    AUTO(free) char *from = partial_path(segment);
+    AUTO(free) char *to = mem_printf("%s/%s", segment->directory, segment->name);
+    assert(segment->filled == segment->size);
+    TRY(file_sync(segment->fd, from));
+    TRY(rename_free(from, to));
+    /* Only now may the server forget the segment: a crash must not take the name away. */
+    TRY(dir_sync(segment->directory));
+    segment_close(segment);
+    return 0;
+}
+
+void
+segment_close(Segment *segment)
+{
+    if (segment->fd >= 0)
+        close(segment->fd);
+    segment->fd = -1;
+}

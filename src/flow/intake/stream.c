@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The receiver's conversation with the walsender: takes messages, hands WAL to the writer, and says
+ * how far we are. It never waits for the disk, so that keepalives are answered while that stalls;
+ * and it never says "flushed" but by the writer's word. Synchronous or not, news of a flush are
+ * told at once: the writer decides how often there are any. */
+#include "flow/intake/stream.h"
+
+#include "base/clock.h"
+#include "base/proc.h"
+#include "flow/intake/writer.h"
+#include "wal/name.h"
+
+enum {
+    STATUS_MS = 10000,  /* a report, and a sync before it, at least so often */
+    STALL_MS = 1000,    /* a report while the disk keeps us from hearing what the server asks */
+    SILENCE_MS = 60000, /* without a word from the server, even when asked, it is lost */
+    STOP_LATENCY_MS = 200,
+    FAREWELL_MS = 500, /* for the server to see that we go */
+    MESSAGES_AT_ONCE = 64,
+};
+
+typedef struct Stream {
+    PgConnection *connection;
+    WalWriter *writer;
+    Lsn expected;   /* next byte */
+    PgMessage held; /* did not fit into the writer's queue */
+    bool is_held;
+    bool wants_reply; /* the server asked for a report */
+    bool asked;       /* we asked for one */
+    int64_t heard_ms, reported_ms;
+    Lsn reported; /* flushed */
+} Stream;
+
+typedef enum Intake { INTAKE_EMPTY = 0, INTAKE_MORE = 1, INTAKE_FULL = 2, INTAKE_ENDED = 3 } Intake;
+
+/* False when the writer has no room for it. */
+static bool
+hand_over(Stream *stream)
+{
+    const PgMessage *message = &stream->held;
+    stream->is_held = !writer_push(stream->writer, message->memory, message->data, message->size);
+    return !stream->is_held;
+}
+
+static int
+take_message(Stream *stream, PgMessage *message)
+{
+    if (message->kind == PG_MESSAGE_KEEPALIVE) {
+        stream->wants_reply |= message->wants_reply;
+        pg_message_free(message->memory);
+        return 0;
+    }
+    if (message->start != stream->expected || message->size > UINT64_MAX - message->start) {
+        char got[LSN_ROOM], expected[LSN_ROOM];
+        lsn_format(message->start, got);
+        lsn_format(stream->expected, expected);
+        pg_message_free(message->memory);
+        return fail(ERR_DATA, "the server sent WAL from %s, and %s was expected", got, expected);
+    }
+    stream->expected += message->size;
+    stream->held = *message;
+    stream->is_held = true;
+    return 0;
+}
+
+/* What is at hand, but not more than that a report can wait. An Intake, or <0. */
+static int
+take_messages(Stream *stream)
+{
+    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+        if (stream->is_held && !hand_over(stream))
+            return INTAKE_FULL;
+        PgMessage message;
+        int result = pg_stream_next(stream->connection, &message);
+        if (result == PG_STREAM_EMPTY)
+            return INTAKE_EMPTY;
+        if (result == PG_STREAM_ENDED)
+            return INTAKE_ENDED;
+        if (result < 0)
+            return result;
+        stream->heard_ms = clock_ms();
+        stream->asked = false;
+        TRY(take_message(stream, &message));
+    }
+    return INTAKE_MORE;
+}
+
+static int
+report(Stream *stream, const WriterProgress *progress, bool ask)
+{
+    TRY(pg_stream_report(stream->connection, progress->written, progress->flushed, ask));
+    stream->reported = progress->flushed;
+    stream->reported_ms = clock_ms();
+    stream->wants_reply = false;
+    stream->asked |= ask;
+    return 0;
+}
+
+static int
+report_if_due(Stream *stream, const WriterProgress *progress, bool stalled)
+{
+    int64_t now = clock_ms(), interval = stalled ? STALL_MS : STATUS_MS;
+    bool due = stream->wants_reply || now - stream->reported_ms >= interval;
+    bool ask = !stream->asked && now - stream->heard_ms >= SILENCE_MS / 2;
+    /* A server that asks may be waiting, before it shuts down, for all to be flushed. */
+    if (due && progress->flushed < stream->expected)
+        writer_sync(stream->writer);
+    if (due || ask || progress->flushed != stream->reported)
+        return report(stream, progress, ask);
+    return 0;
+}
+
+/* Until the server ends the stream: 0. */
+static int
+pump(Stream *stream)
+{
+    for (;;) {
+        TRY(stop_check());
+        writer_fd_clear(stream->writer);
+        int intake = take_messages(stream);
+        if (intake < 0)
+            return intake;
+        WriterProgress progress = writer_progress(stream->writer);
+        if (progress.failed)
+            return fail(ERR_IO, "the WAL cannot be written"); /* the writer knows better */
+        TRY(report_if_due(stream, &progress, intake == INTAKE_FULL));
+        if (intake == INTAKE_ENDED)
+            return 0;
+        if (intake == INTAKE_FULL)
+            stream->heard_ms = clock_ms(); /* it is us who do not listen */
+        if (clock_ms() - stream->heard_ms >= SILENCE_MS)
+            return fail(ERR_TIMEOUT, "the server was silent for %d s", SILENCE_MS / 1000);
+        TRY(pg_stream_wait(stream->connection, intake != INTAKE_FULL, writer_fd(stream->writer),
+                           intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS));
+    }
+}
+
+/* We were told to stop: the server shall know what we have, and that we go. Nothing depends on it.
+ */
+static void
+say_farewell(Stream *stream, const WriterProgress *progress)
+{
+    int64_t deadline = clock_ms() + FAREWELL_MS;
+    if (pg_stream_report(stream->connection, progress->written, progress->flushed, false) < 0 ||
+        pg_stream_close(stream->connection) < 0)
+        return;
+    while (clock_ms() < deadline) {
+        PgMessage message;
+        int result = pg_stream_next(stream->connection, &message);
+        if (result == 0)
+            pg_message_free(message.memory);
+        else if (result != PG_STREAM_EMPTY ||
+                 pg_stream_wait(stream->connection, true, -1, FAREWELL_MS / 10) < 0)
+            return;
+    }
+}
+
+/* Ends the writer after the pump, whose failure is told unless the disk has failed. */
+static int
+settle(Stream *stream, int result, StreamResult *ret_result)
+{
+    Error error = *error_last();
+    WriterProgress progress;
+    assert(result != 0 || !stream->is_held);
+    if (stream->is_held)
+        pg_message_free(stream->held.memory);
+    if (writer_stop(stream->writer, &progress) < 0) {
+        ret_result->disk_failed = true;
+        return -1;
+    }
+    if (result < 0 && error.class == ERR_STOPPED)
+        say_farewell(stream, &progress);
+    if (result < 0)
+        error_restore(&error);
+    return result;
+}
+
+static int
+check_end(const PgTimelineEnd *end, const StreamSpec *spec, Lsn received)
+{
+    if (end->next > spec->from.timeline && end->start <= received)
+        return PG_STREAM_SWITCHED;
+    char start[LSN_ROOM], got[LSN_ROOM];
+    lsn_format(end->start, start);
+    lsn_format(received, got);
+    return fail(ERR_DATA,
+                "after timeline %u, received up to %s, the server goes on with timeline %u at %s",
+                spec->from.timeline, got, end->next, start);
+}
+
+int
+stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
+{
+    *ret_result = (StreamResult){0};
+    int result = pg_stream_start(spec->connection, spec->slot, spec->from.timeline, spec->from.lsn,
+                                 &ret_result->end);
+    if (result < 0)
+        return result;
+    ret_result->begun = true;
+    if (result == PG_STREAM_SWITCHED)
+        return check_end(&ret_result->end, spec, spec->from.lsn);
+
+    /* A report at once, so that the server knows us; then every STATUS_MS. */
+    Stream stream = {.connection = spec->connection,
+                     .expected = spec->from.lsn,
+                     .heard_ms = clock_ms(),
+                     .wants_reply = true,
+                     .reported = spec->from.lsn};
+    WriterSpec writer = {.directory = spec->directory,
+                         .segment_size = spec->segment_size,
+                         .timeline = spec->from.timeline,
+                         .start = spec->from.lsn,
+                         .synchronous = spec->synchronous,
+                         .release = pg_message_free};
+    result = writer_start(&writer, &stream.writer);
+    ret_result->disk_failed = result < 0;
+    if (result == 0)
+        result = settle(&stream, pump(&stream), ret_result);
+    if (result < 0)
+        return result;
+    result = pg_stream_finish(spec->connection, &ret_result->end);
+    return result == PG_STREAM_SWITCHED ? check_end(&ret_result->end, spec, stream.expected)
+                                        : result;
+}

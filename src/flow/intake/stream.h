@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Between the files of the receiver: one timeline from its start to its end. */
+#ifndef WALDEN_FLOW_INTAKE_STREAM_H
+#define WALDEN_FLOW_INTAKE_STREAM_H
+
+#include "flow/intake/position.h"
+#include "pg/replication.h"
+
+typedef struct StreamSpec {
+    PgConnection *connection;
+    const char *slot; /* or NULL */
+    const char *directory;
+    uint32_t segment_size;
+    bool synchronous;
+    WalPosition from;
+} StreamSpec;
+
+/* How it went, also when it failed */
+typedef struct StreamResult {
+    bool begun;       /* the server agreed to send */
+    bool disk_failed; /* the failure is ours, not the connection's */
+    PgTimelineEnd end;
+} StreamResult;
+
+/* Receives the timeline until the server ends it (PG_STREAM_SWITCHED) or closes the stream (0).
+ * Whatever the result, what was received is durable when this returns, unless the disk failed. */
+int stream_timeline(const StreamSpec *spec, StreamResult *ret_result);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * An archive belongs to one cluster. The file that says to which is written once, at first contact,
+ * and never changed by us: whoever replaces a cluster must say so by taking it away. The only file
+ * of this folder that touches the disk. */
+#include "wal/identity.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+
+static const char file_name[] = "identity.json";
+
+int
+identity_read(const char *backup_directory, uint64_t *ret_system_id)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", backup_directory, file_name);
+    AUTO(str) Str text = {0};
+    int result = file_read_text(path, KIB(64), &text);
+    *ret_system_id = 0;
+    if (result < 0 && error_last()->os_error == ENOENT)
+        return 0;
+    TRY(result);
+    json_error_t error;
+    json_t *root = json_loadb(text.data, text.length, 0, &error);
+    const char *id = json_string_value(json_object_get(root, "systemid"));
+    uint64_t value = 0;
+    errno = 0;
+    if (id && *id && strspn(id, "0123456789") == strlen(id))
+        value = strtoull(id, NULL, 10);
+    bool good = value != 0 && errno == 0;
+    json_decref(root);
+    if (!good)
+        return hint(fail(ERR_DATA, "'%s' does not hold a \"systemid\"", path),
+                    "restore the file, or remove it if you are sure of the cluster");
+    *ret_system_id = value;
+    return 0;
+}
+
+/* ATOMIC_EXISTS when somebody else was faster. */
+static int
+write_identity(const char *backup_directory, uint64_t system_id, int major)
+{
+    AUTO(str) Str text = {0};
+    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
+    str_appendf(&text, "{\n    \"systemid\": \"%" PRIu64 "\",\n    \"version\": \"%d\"\n}\n",
+                system_id, major);
+    TRY(dir_make(backup_directory));
+    TRY(atomic_open(backup_directory, file_name, 0666, &file));
+    TRY(file_write(file.fd, text.data, text.length, file_name));
+    TRY(file_sync(file.fd, file_name));
+    int result = atomic_publish(&file);
+    return result ? result : dir_sync(backup_directory);
+}
+
+int
+identity_check(const char *backup_directory, uint64_t system_id, int major)
+{
+    uint64_t known = 0;
+    TRY(identity_read(backup_directory, &known));
+    if (known == 0) {
+        int result = write_identity(backup_directory, system_id, major);
+        if (result != ATOMIC_EXISTS)
+            return result;
+        TRY(identity_read(backup_directory, &known));
+    }
+    if (known == system_id)
+        return 0;
+    return hint(fail(ERR_DATA,
+                     "the server's system identifier is %" PRIu64
+                     ", but the archive in '%s' belongs to the cluster %" PRIu64,
+                     system_id, backup_directory, known),
+                "check the connection strings; a new cluster needs an archive of its own");
+}

@@ -1,0 +1,521 @@
+# SPDX-License-Identifier: PostgreSQL
+"""walden receive-wal against real servers: every byte of their WAL, whatever is killed or stopped on
+the way, and nothing that was not received."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from home import WALDEN, Home
+from pg import Postgres, bindir, give, restored
+from support import beside, locked, wait_for
+
+SEGMENT = re.compile(r"[0-9A-F]{24}")
+MIB = 1 << 20
+
+
+@pytest.fixture
+def server(workdir):
+    # What was received is compared with the server's own files, which must not be recycled.
+    with Postgres(workdir / "pg", wal_keep_size="1GB", max_wal_size="1GB") as server:
+        yield server
+
+
+@pytest.fixture
+def site(workdir, server):
+    """A home that receives from the server, with a slot that is made by itself."""
+    home = Home(workdir / "home", archiver="off", streaming_archiver="on", slot_name="walden",
+                create_slot="auto")
+    point_to(home, server)
+    return home
+
+
+def point_to(home, server):
+    home.configure(conninfo=server.conninfo, streaming_conninfo=server.conninfo)
+
+
+@contextlib.contextmanager
+def receiver(home, **kw):
+    """A receiver that runs beside the test, streaming already."""
+    with beside(home, "receive-wal", home.server, **kw) as process:
+        wait_for(lambda: lock_holder(home) == process.pid or process.poll() is not None)
+        yield process
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
+
+
+def lock_holder(home):
+    path = home.path / f".{home.server}-receive-wal.lock"
+    text = path.read_text(encoding="ascii") if path.exists() else ""
+    return int(text or 0)
+
+
+def streaming(server, application="barman_receive_wal"):
+    """Is somebody connected who receives?"""
+    query = f"SELECT count(*) FROM pg_stat_replication WHERE application_name = '{application}'"
+    return server.sql(query + " AND state = 'streaming'") != "0"
+
+
+def received(home):
+    """Whole segments, sorted."""
+    return sorted(path.name for path in home.streaming.iterdir() if SEGMENT.fullmatch(path.name))
+
+
+def files(home):
+    return sorted(path.name for path in home.streaming.iterdir())
+
+
+def wait_received(home, name, timeout=30):
+    wait_for(lambda: (home.streaming / name).exists(), timeout, f"'{name}' received")
+
+
+def compare(home, *servers):
+    """Every whole segment is a server's, without a gap; the partial one has the full size."""
+    names = received(home)
+    assert names
+    for name in names:
+        paths = [server.data / "pg_wal" / name for server in servers]
+        theirs = next(path for path in paths if path.exists()).read_bytes()
+        assert (home.streaming / name).read_bytes() == theirs, name
+    numbers = [int(name[8:16], 16) * 4096 + int(name[16:], 16) for name in names]  # of 1 MB
+    assert sorted(set(numbers)) == list(range(min(numbers), max(numbers) + 1))
+    for path in home.streaming.glob("*.partial"):
+        assert path.stat().st_size == MIB
+    return names
+
+
+def insert(server, count=2000):
+    server.sql(
+        "CREATE TABLE IF NOT EXISTS t (i int, x text);"
+        f"INSERT INTO t SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, {count}) i"
+    )
+
+
+def test_receives_every_byte(site, server):
+    with receiver(site) as process:
+        wait_for(lambda: streaming(server))
+        for _ in range(3):
+            insert(server)
+        last = server.switch_wal()
+        wait_received(site, last)
+        names = compare(site, server)
+        assert len(names) >= 3
+        assert (site.streaming / last).stat().st_mode & 0o777 == 0o600
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=2)
+        assert process.returncode == 0, err
+        assert out.decode().startswith("Starting receive-wal for server main\n")
+        assert out.decode().endswith("SIGINT received. Terminate gracefully.\n")
+    identity = site.directory / "identity.json"
+    system = server.sql("SELECT system_identifier FROM pg_control_system()")
+    expected = {"systemid": system, "version": "15"}
+    assert identity.read_text() == json.dumps(expected, indent=4, sort_keys=True) + "\n"
+
+
+def test_what_was_received_survives_a_stop(site, server):
+    """SIGTERM: 143, quickly, and the received part of the segment is in the partial file."""
+    with receiver(site) as process:
+        wait_for(lambda: streaming(server))
+        insert(server, 100)
+        position = server.sql("SELECT pg_current_wal_lsn()")
+        name, offset = server.sql(
+            f"SELECT file_name, file_offset FROM pg_walfile_name_offset('{position}')"
+        ).split("|")
+        theirs = (server.data / "pg_wal" / name).read_bytes()[: int(offset)]
+        partial = site.streaming / f"{name}.partial"
+        wait_for(lambda: partial.exists() and partial.read_bytes()[: int(offset)] == theirs)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(2) == 143
+    assert partial.stat().st_size == MIB and partial.read_bytes()[: int(offset)] == theirs
+    # The server was told, at the very end.
+    assert server.sql(f"SELECT restart_lsn >= '{position}' FROM pg_replication_slots") == "t"
+
+
+def test_killed_and_started_again(site, server):
+    for _ in range(4):
+        with receiver(site) as process:
+            wait_for(lambda: streaming(server))
+            insert(server, 3000)
+            process.kill()
+            process.wait()
+        insert(server, 500)
+    with receiver(site):
+        wait_received(site, server.switch_wal())
+        compare(site, server)
+
+
+def test_walsender_killed(site, server):
+    with receiver(site) as process:
+        for _ in range(3):
+            wait_for(lambda: streaming(server))
+            insert(server)
+            server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+            insert(server)
+        wait_received(site, server.switch_wal())
+        compare(site, server)
+        assert process.poll() is None
+    assert "trying again in 1 s" in site.log_text()
+
+
+@pytest.mark.parametrize("mode", ["fast", "immediate"])
+def test_server_restarted(site, server, mode):
+    with receiver(site) as process:
+        wait_for(lambda: streaming(server))
+        insert(server)
+        begun = time.monotonic()
+        server.stop(mode)
+        assert time.monotonic() - begun < 5, "the shutdown waited for us"
+        time.sleep(2.5)
+        server.start()
+        wait_for(lambda: streaming(server), 20)
+        insert(server)
+        wait_received(site, server.switch_wal())
+        compare(site, server)
+        assert process.poll() is None
+
+
+def test_a_clean_shutdown_leaves_nothing_behind(site, server):
+    """The server waits until all its WAL is flushed here."""
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        insert(server, 100)
+        server.stop("fast")
+        control = server.program("pg_controldata", "-D", server.data).stdout
+        redo = re.search(r"REDO WAL file: +(\w+)", control).group(1)
+        (partial,) = site.streaming.glob("*.partial")
+        assert partial.name == f"{redo}.partial"
+        assert partial.read_bytes() == (server.data / "pg_wal" / redo).read_bytes()
+
+
+def test_timeline_switch(site, server, workdir):
+    """A promoted standby takes the primary's place: both timelines are whole up to the switch."""
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        backup = server.base_backup(workdir / "standby" / "data")
+        insert(server)
+        wait_received(site, server.switch_wal())
+    standby = restored(
+        workdir / "standby", "false", hot_standby="on", primary_conninfo=server.conninfo,
+        primary_slot_name="", wal_keep_size="1GB",
+    )
+    (backup / "recovery.signal").rename(backup / "standby.signal")
+    with standby:
+        flushed = server.sql("SELECT pg_current_wal_lsn()")
+        replayed = f"SELECT pg_last_wal_replay_lsn() >= '{flushed}'"
+        wait_for(lambda: standby.sql(replayed) == "t")
+        point_to(site, standby)
+        with receiver(site) as process:
+            wait_for(lambda: streaming(standby))
+            insert(server, 100)
+            server.stop("fast")
+            standby.sql("SELECT pg_promote()")
+            insert(standby)
+            wait_received(site, standby.switch_wal())
+            assert process.poll() is None
+        compare(site, standby, server)
+    names = files(site)
+    assert "00000002.history" in names
+    history = (site.streaming / "00000002.history").read_bytes()
+    assert history == (standby.data / "pg_wal" / "00000002.history").read_bytes()
+    old = [name for name in names if name.startswith("00000001") and name.endswith(".partial")]
+    new = [name for name in names if name.startswith("00000002") and SEGMENT.fullmatch(name)]
+    assert len(old) == 1 and new[0][8:] == old[0][8:24]
+
+
+def test_server_promoted_before_what_was_received(site, server, workdir):
+    """The standby that takes over had less than we: its timeline is received from the switch on, and
+    what we have of the old one stays."""
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        backup = server.base_backup(workdir / "standby" / "data")
+        archive = workdir / "archive"
+        shutil.copytree(server.data / "pg_wal", archive)
+        for _ in range(3):
+            insert(server)
+            ahead = server.switch_wal()
+        wait_received(site, ahead)
+    server.stop("fast")
+    standby = restored(workdir / "standby", f"cp {archive}/%f %p", wal_keep_size="1GB")
+    for path in [archive, *archive.iterdir()]:
+        give(path)
+    with standby:
+        standby.wait_recovered()
+        point_to(site, standby)
+        with receiver(site) as process:
+            insert(standby)
+            name = standby.switch_wal()
+            assert name.startswith("00000002") and name[8:] < ahead[8:]
+            wait_received(site, name)
+            assert process.poll() is None
+        assert (site.streaming / ahead).exists()
+        for name in received(site):
+            if name.startswith("00000002"):
+                theirs = (standby.data / "pg_wal" / name).read_bytes()
+                assert (site.streaming / name).read_bytes() == theirs
+
+
+def test_wal_that_is_gone(site, server):
+    """Exit code 1 and the name of what is missing; never a step over it."""
+    site.configure(slot_name=None)
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        wait_received(site, server.fill_segment())
+        insert(server, 100)
+        wait_for(lambda: list(site.streaming.glob("*.partial")))
+    kept = files(site)
+    (partial,) = [name for name in kept if name.endswith(".partial")]
+    missing = partial[:24]
+    server.configure(wal_keep_size="0", max_wal_size="2MB", min_wal_size="2MB")
+    server.reload()
+    for _ in range(6):
+        server.fill_segment(512)
+        server.sql("CHECKPOINT")
+    wait_for(lambda: not (server.data / "pg_wal" / missing).exists())
+    done = site.walden("receive-wal", "main", timeout=20)
+    assert done.returncode == 1
+    assert missing in done.stderr and "already been removed" in done.stderr
+    assert "gap" in done.stderr
+    assert files(site) == kept
+    done = site.walden("receive-wal", "--reset", "main")
+    assert done.returncode == 0, done.stderr
+    assert f"Removing status file {site.streaming / partial}\n" in done.stdout
+    with receiver(site):
+        wait_received(site, server.fill_segment())
+
+
+def test_invalidated_slot(site, server):
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        wait_received(site, server.fill_segment())
+    server.configure(wal_keep_size="0", max_slot_wal_keep_size="1MB", max_wal_size="2MB",
+                     min_wal_size="2MB")
+    server.reload()
+    for _ in range(6):
+        server.fill_segment(512)
+        server.sql("CHECKPOINT")
+    wait_for(lambda: server.sql("SELECT wal_status FROM pg_replication_slots") == "lost")
+    done = site.walden("receive-wal", "main", timeout=20)
+    assert done.returncode == 1
+    assert "gap" in done.stderr
+
+
+def test_slot_commands(site, server):
+    def slots():
+        return server.sql("SELECT slot_name || restart_lsn::text FROM pg_replication_slots")
+
+    site.configure(create_slot="manual")
+    done = site.walden("receive-wal", "main", timeout=20)
+    assert done.returncode == 1 and "replication slot 'walden' doesn't exist" in done.stderr
+    done = site.walden("receive-wal", "--drop-slot", "main")
+    assert done.returncode == 1 and "Replication slot 'walden' does not exist" in done.stderr
+    done = site.walden("receive-wal", "--drop-slot", "--if-exists", "main")
+    assert done.returncode == 0
+    done = site.walden("receive-wal", "--create-slot", "main")
+    assert done.returncode == 0
+    assert done.stdout == (
+        "Creating physical replication slot 'walden' on server 'main'\n"
+        "Replication slot 'walden' created\n"
+    )
+    assert slots().startswith("walden0/")
+    done = site.walden("receive-wal", "--create-slot", "main")
+    assert done.returncode == 1 and "Replication slot 'walden' already exists" in done.stderr
+    done = site.walden("receive-wal", "--create-slot", "--if-not-exists", "main")
+    assert done.returncode == 0
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        done = site.walden("receive-wal", "--drop-slot", "main")
+        assert done.returncode == 1 and "because it is in use" in done.stderr
+    done = site.walden("receive-wal", "--drop-slot", "main")
+    assert done.returncode == 0, done.stderr
+    assert slots() == ""
+    site.configure(slot_name=None)
+    for option in ("--create-slot", "--drop-slot"):
+        done = site.walden("receive-wal", option, "main")
+        assert done.returncode == 1 and "slot_name configuration option required" in done.stderr
+
+
+def test_begins_where_the_slot_keeps_wal(site, server):
+    done = site.walden("receive-wal", "--create-slot", "main")
+    assert done.returncode == 0
+    first = server.fill_segment()
+    server.fill_segment()
+    with receiver(site):
+        wait_received(site, server.fill_segment())
+        assert received(site)[0] <= first
+        compare(site, server)
+
+
+def test_one_receiver(site, server):
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        done = site.walden("receive-wal", "main")
+        assert done.returncode == 1
+        assert "Another receive-wal process is already running for server main." in done.stderr
+        done = site.walden("receive-wal", "--reset", "main")
+        assert done.returncode == 1 and "Process is still running" in done.stderr
+
+
+def test_slot_in_use(site, server):
+    with pg_receivewal(site, server, "--create-slot", "--if-not-exists") as other:
+        assert other.wait(20) == 0
+    with pg_receivewal(site, server) as other:
+        wait_for(lambda: streaming(server, "pg_receivewal"))
+        done = site.walden("receive-wal", "main", timeout=20)
+        assert done.returncode == 1
+        assert "replication slot 'walden' is already in use" in done.stderr
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=20)
+
+
+def test_stop(site, server):
+    done = site.walden("receive-wal", "--stop", "main")
+    assert done.returncode == 1
+    assert "Termination of receive-wal failed: no such process for server main" in done.stderr
+    with beside(site, "receive-wal", "main") as process:
+        wait_for(lambda: streaming(server))
+        # The receiver is our child: it is gone only when it was waited for.
+        with subprocess.Popen(
+            [process.args[0], "-c", str(site.conf), "receive-wal", "--stop", "main"],
+            stdout=subprocess.PIPE, text=True,
+        ) as stopper:
+            assert process.wait(5) == 0
+            out, _ = stopper.communicate(timeout=15)
+        assert stopper.returncode == 0
+        assert out == f"Stopped process receive-wal({process.pid})\n"
+
+
+def test_barman_stops_us(site, server):
+    with beside(site, "receive-wal", "main") as process:
+        wait_for(lambda: streaming(server))
+        with subprocess.Popen(
+            ["/usr/bin/barman", "-c", str(site.conf), "receive-wal", "--stop", "main"],
+            stdout=subprocess.PIPE, text=True,
+        ) as stopper:
+            assert process.wait(10) == 0
+            out, _ = stopper.communicate(timeout=15)
+        assert f"Stopped process receive-wal({process.pid})" in out
+
+
+def test_refusals(site, server):
+    done = site.walden("receive-wal", "--stop", "--reset", "main")
+    assert done.returncode == 1
+    assert "--stop and --reset options are not compatible" in done.stderr
+    with locked(site.path / ".main-receive-wal.lock"):
+        assert site.walden("receive-wal", "main").returncode == 1
+    site.configure(streaming_archiver="off")
+    done = site.walden("receive-wal", "main")
+    assert done.returncode == 1 and "streaming_archiver option set to 'off'" in done.stderr
+    site.configure(streaming_archiver="on", streaming_conninfo=f"host={site.path} user=x")
+    done = site.walden("receive-wal", "main")
+    assert done.returncode == 1 and "connect" in done.stderr
+
+
+def test_foreign_cluster(site, server):
+    identity = site.directory / "identity.json"
+    identity.write_text('{"systemid": "7000000000000000001", "version": "15"}')
+    done = site.walden("receive-wal", "main", timeout=20)
+    assert done.returncode == 1
+    assert "7000000000000000001" in done.stderr
+    assert files(site) == []
+
+
+def pg_receivewal(site, server, *options):
+    return subprocess.Popen(
+        [bindir() / "pg_receivewal", "-d", server.conninfo, "-D", site.streaming, "--no-password",
+         "--no-loop", "--slot=walden", *options],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+
+
+def test_turns_with_pg_receivewal(site, server):
+    """Each goes on where the other stopped, in the middle of a segment."""
+    for _ in range(2):
+        with receiver(site):
+            wait_for(lambda: streaming(server))
+            insert(server, 1500)
+        insert(server, 300)
+        with pg_receivewal(site, server) as other:
+            wait_for(lambda: streaming(server, "pg_receivewal"))
+            insert(server, 1500)
+            wait_received(site, server.switch_wal())
+            insert(server, 300)
+            other.send_signal(signal.SIGINT)
+            _, err = other.communicate(timeout=20)
+            assert other.returncode == 0, err
+    with receiver(site):
+        wait_received(site, server.switch_wal())
+        compare(site, server)
+
+
+def test_partial_of_a_wrong_size(site, server):
+    """Its bytes stay until they are received again."""
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        wait_received(site, server.fill_segment())
+        insert(server, 100)
+    (partial,) = site.streaming.glob("*.partial")
+    os.truncate(partial, 12345)
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        wait_received(site, server.switch_wal())
+        compare(site, server)
+    assert "12345 bytes" in site.log_text()
+
+
+def test_synchronous(site, server):
+    """Commits wait for us, and go on when their WAL is flushed here."""
+    server.configure(synchronous_standby_names="ANY 1 (other, barman_receive_wal)")
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+    server.reload()
+    wait_for(lambda: server.sql("SHOW synchronous_standby_names") != "")
+    create = [str(bindir() / "psql"), "-XAtq", "-d", server.conninfo, "-c", "CREATE TABLE s (i int)"]
+    with subprocess.Popen(create, stdin=subprocess.DEVNULL) as psql:
+        with pytest.raises(subprocess.TimeoutExpired):
+            psql.wait(1)
+        with receiver(site):
+            assert psql.wait(15) == 0
+            begun = time.monotonic()
+            for i in range(50):
+                server.sql(f"INSERT INTO s VALUES ({i})")
+                lsn = server.sql("SELECT pg_current_wal_flush_lsn()")
+                assert server.sql(f"SELECT flush_lsn >= '{lsn}' FROM pg_stat_replication") == "t"
+            assert time.monotonic() - begun < 20
+            assert server.sql("SELECT sync_state FROM pg_stat_replication") == "quorum"
+            # What was acknowledged is in the file.
+            position = server.sql(
+                "SELECT file_name || ' ' || file_offset FROM pg_walfile_name_offset("
+                "(SELECT flush_lsn FROM pg_stat_replication))"
+            )
+            name, offset = position.split()
+            got = (site.streaming / f"{name}.partial").read_bytes()[: int(offset)]
+            assert got == (server.data / "pg_wal" / name).read_bytes()[: int(offset)]
+            server.configure(synchronous_standby_names="")
+            server.reload()
+
+
+def test_disk_full(site, server):
+    """A disk that refuses ends it with its reason, and nothing is said to be flushed."""
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+    command = ["prlimit", "--fsize=524288", "--", WALDEN, "-c", str(site.conf)]
+    with subprocess.Popen(
+        [*command, "receive-wal", "main"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+    ) as process:
+        insert(server)
+        _, err = process.communicate(timeout=20)
+        assert process.returncode == 1
+        assert b".partial" in err and b"File too large" in err
+    with receiver(site):
+        wait_received(site, server.switch_wal())
+        compare(site, server)

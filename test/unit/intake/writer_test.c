@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * The writer's files, and what it says of them. That a flush is told only after an fsync is seen by
+ * wrapping the calls. */
+#include "../files.h"
+
+#include "base/clock.h"
+#include "flow/intake/writer.h"
+
+#include <poll.h>
+#include <stdatomic.h>
+
+enum { SIZE = 1 << 20, PIECE = 300 * 1000 };
+
+static atomic_int syncs;       /* of files */
+static atomic_bool sync_fails; /* from now on */
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int
+__wrap_fdatasync(int fd)
+{
+    syncs++;
+    if (!sync_fails)
+        return __real_fdatasync(fd);
+    errno = EIO;
+    return -1;
+}
+
+int
+__wrap_fsync(int fd)
+{
+    syncs++;
+    if (!sync_fails)
+        return __real_fsync(fd);
+    errno = EIO;
+    return -1;
+}
+
+static WalWriter *
+begin(const char *dir, Lsn start, bool synchronous)
+{
+    WriterSpec spec = {.directory = dir,
+                       .segment_size = SIZE,
+                       .timeline = 1,
+                       .start = start,
+                       .synchronous = synchronous,
+                       .release = free};
+    WalWriter *writer = NULL;
+    assert_done(writer_start(&spec, &writer));
+    return writer;
+}
+
+static bool
+push(WalWriter *writer, Lsn lsn, size_t size)
+{
+    char *data = mem_alloc(size);
+    for (size_t i = 0; i < size; i++)
+        data[i] = (char)((lsn + i) % 251);
+    if (writer_push(writer, data, data, size))
+        return true;
+    free(data);
+    return false;
+}
+
+static void
+push_patiently(WalWriter *writer, Lsn lsn, size_t size)
+{
+    while (!push(writer, lsn, size)) {
+        struct pollfd room = {.fd = writer_fd(writer), .events = POLLIN};
+        assert_int_equal(poll(&room, 1, 10000), 1);
+        writer_fd_clear(writer);
+    }
+}
+
+static void
+wait_flushed(WalWriter *writer, Lsn lsn)
+{
+    for (int64_t deadline = clock_ms() + 10000; writer_progress(writer).flushed < lsn;) {
+        assert_true(clock_ms() < deadline);
+        assert_false(writer_progress(writer).failed);
+        clock_pause_ms(1);
+    }
+}
+
+static void
+check_file(const char *dir, const char *name, Lsn start, size_t filled)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", dir, name);
+    AUTO(free) char *expected = mem_alloc(SIZE);
+    for (size_t i = 0; i < filled; i++)
+        expected[i] = (char)((start + i) % 251);
+    assert_bytes(path, expected, SIZE);
+}
+
+static void
+test_segments(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    Lsn start = 0xFFF * (Lsn)SIZE, at = start;
+    WriterProgress progress;
+    WalWriter *writer = begin(dir, start, false);
+    for (int i = 0; i < 8; i++, at += PIECE)
+        push_patiently(writer, at, PIECE);
+    wait_flushed(writer, start + 2 * SIZE);
+    assert_done(writer_stop(writer, &progress));
+    assert_true(progress.written == at && progress.flushed == at);
+    check_file(dir, "000000010000000000000FFF", start, SIZE);
+    check_file(dir, "000000010000000100000000", start + SIZE, SIZE);
+    check_file(dir, "000000010000000100000001.partial", start + 2 * SIZE, 8 * PIECE - 2 * SIZE);
+    assert_int_equal(count_entries(dir), 3);
+    scratch_remove(dir);
+}
+
+/* More than the queue holds: it is refused and taken later, and memory stays bounded. */
+static void
+test_full_queue(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    Lsn at = 0;
+    WriterProgress progress;
+    WalWriter *writer = begin(dir, 0, false);
+    for (; at < 64 * (Lsn)SIZE; at += SIZE / 2)
+        push_patiently(writer, at, SIZE / 2);
+    assert_done(writer_stop(writer, &progress));
+    assert_true(progress.flushed == at);
+    assert_int_equal(count_entries(dir), 64);
+    check_file(dir, "00000001000000000000003F", 63 * (Lsn)SIZE, SIZE);
+    scratch_remove(dir);
+}
+
+static void
+test_flushed_means_synced(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    WalWriter *writer = begin(dir, SIZE, false);
+    int before = syncs;
+    assert_true(push(writer, SIZE, 100));
+    for (int64_t deadline = clock_ms() + 10000; writer_progress(writer).written < SIZE + 100;)
+        assert_true(clock_ms() < deadline);
+    clock_pause_ms(20);
+    assert_true(writer_progress(writer).flushed == SIZE);
+    assert_int_equal(syncs, before);
+    writer_sync(writer);
+    wait_flushed(writer, SIZE + 100);
+    assert_true(syncs > before);
+    assert_done(writer_stop(writer, NULL));
+
+    before = syncs;
+    writer = begin(dir, SIZE, true);
+    assert_true(push(writer, SIZE, 200));
+    wait_flushed(writer, SIZE + 200);
+    assert_true(syncs > before);
+    assert_done(writer_stop(writer, NULL));
+    check_file(dir, "000000010000000000000001.partial", SIZE, 200);
+    scratch_remove(dir);
+}
+
+static void
+test_failed_sync(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    WriterProgress progress;
+    WalWriter *writer = begin(dir, 0, true);
+    sync_fails = true;
+    assert_true(push(writer, 0, 100));
+    for (int64_t deadline = clock_ms() + 10000; !writer_progress(writer).failed;)
+        assert_true(clock_ms() < deadline);
+    sync_fails = false;
+    push(writer, 100, 100);
+    assert_fails(writer_stop(writer, &progress), ERR_IO, "fsync");
+    assert_true(progress.flushed == 0);
+    scratch_remove(dir);
+}
+
+/* Bytes of a partial one stay until they are written again; nothing whole is ever replaced. */
+static void
+test_what_is_there(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *partial = mem_printf("%s/000000010000000000000000.partial", dir);
+    AUTO(free) char *whole = mem_printf("%s/000000010000000000000000", dir);
+    AUTO(str) Str got = {0};
+    write_text(partial, "abcdef");
+    WalWriter *writer = begin(dir, 0, false);
+    assert_true(push(writer, 0, 3));
+    assert_done(writer_stop(writer, NULL));
+    assert_done(file_read_text(partial, SIZE, &got));
+    assert_int_equal(got.length, SIZE);
+    assert_memory_equal(got.data, "\0\1\2def\0", 7);
+
+    write_text(whole, "taken");
+    writer = begin(dir, 0, false);
+    assert_true(push(writer, 0, SIZE));
+    assert_fails(writer_stop(writer, NULL), ERR_IO, "File exists");
+    assert_text(whole, "taken");
+
+    assert_int_equal(truncate(partial, SIZE + 1), 0);
+    writer = begin(dir, 0, false);
+    assert_true(push(writer, 0, 1));
+    assert_fails(writer_stop(writer, NULL), ERR_DATA, "bytes long");
+    scratch_remove(dir);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_full_queue),
+        cmocka_unit_test(test_flushed_means_synced),
+        cmocka_unit_test(test_failed_sync),
+        cmocka_unit_test(test_what_is_there),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

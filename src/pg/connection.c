@@ -10,8 +10,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "pg/conninfo.h"
-
-#include <libpq-fe.h>
+#include "pg/libpq.h"
 
 enum { SQLSTATE_LENGTH = 5 };
 

@@ -6,8 +6,7 @@
 #include "pg/conninfo.h"
 
 #include "base/str.h"
-
-#include <libpq-fe.h>
+#include "pg/libpq.h"
 
 AUTO_DEFINE(options, PQconninfoOption *, PQconninfoFree)
 
@@ -60,6 +59,7 @@ conninfo_parse(const char *text, PgKind kind, const char *application, Arena *ar
                Conninfo *ret_conninfo)
 {
     char *message = NULL;
+    TRY(libpq_load());
     AUTO(options) PQconninfoOption *options = PQconninfoParse(text, &message);
     int result = options ? 0 : fail_parse(message);
     PQfreemem(message);

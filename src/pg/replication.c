@@ -9,10 +9,10 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "pg/internal.h"
+#include "pg/libpq.h"
 #include "wal/name.h"
 
 #include <endian.h>
-#include <libpq-fe.h>
 #include <poll.h>
 
 enum {

@@ -105,8 +105,9 @@ processors(void)
 static int
 worker_count(const Run *run)
 {
+    /* One more than there are cores: now and then one of them waits for the disk. */
     int64_t wanted =
-        run->server->archiver_workers > 0 ? run->server->archiver_workers : processors();
+        run->server->archiver_workers > 0 ? run->server->archiver_workers : processors() + 1;
     if (wanted > WORKERS_MAX)
         wanted = WORKERS_MAX;
     return (size_t)wanted < run->queue.count ? (int)wanted : (int)run->queue.count;

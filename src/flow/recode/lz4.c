@@ -76,7 +76,8 @@ lz4_compressor_new(int level, Coder **ret_coder)
     LZ4F_createCompressionContext(&self->lz4, LZ4F_VERSION);
     coder_must(self->lz4);
     self->preferences.compressionLevel = level;
-    self->preferences.frameInfo.blockSizeID = LZ4F_max64KB; /* pushes need no copy then */
+    self->preferences.frameInfo.blockSizeID = LZ4F_max256KB; /* pushes need no copy then */
+    self->preferences.frameInfo.blockMode = LZ4F_blockIndependent;
     self->preferences.frameInfo.contentChecksumFlag = LZ4F_contentChecksumEnabled;
     self->out_size = LZ4F_compressBound(PUSH_MAX, &self->preferences);
     self->out = mem_alloc(self->out_size);

@@ -202,7 +202,7 @@ def test_all_is_not_one_server(three, command):
     assert "all" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["archive-wal", "rebuild-xlogdb", "run", "show-servers"])
+@pytest.mark.parametrize("command", ["archive-wal", "rebuild-xlogdb", "show-servers"])
 def test_unknown_server(three, command):
     failed_on_stderr(three.walden(command, "nobody"), 1, "Unknown server 'nobody'")
     answer = json.loads(three.walden("-f", "json", command, "nobody").stdout)

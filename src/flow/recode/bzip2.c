@@ -174,9 +174,9 @@ bzip2_decompressor_new(Coder **ret_coder)
 static const uint8_t bzip2_magic[] = {'B', 'Z', 'h'};
 
 #define BZIP2_FIELDS                                                                               \
-    .suffix = ".bz2", .magic = bzip2_magic, .magic_size = sizeof(bzip2_magic), .level_min = 1,     \
-    .level_max = 9, .level_low = 1, .level_medium = 5, .level_high = 9,                            \
-    .compressor_new = bzip2_compressor_new, .decompressor_new = bzip2_decompressor_new
+    .magic = bzip2_magic, .magic_size = sizeof(bzip2_magic), .level_min = 1, .level_max = 9,       \
+    .level_low = 1, .level_medium = 5, .level_high = 9, .compressor_new = bzip2_compressor_new,    \
+    .decompressor_new = bzip2_decompressor_new
 
 const CodecClass codec_bzip2 = {.name = "bzip2", BZIP2_FIELDS};
 const CodecClass codec_pybzip2 = {.name = "pybzip2", .recognised_as = &codec_bzip2, BZIP2_FIELDS};

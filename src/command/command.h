@@ -64,6 +64,10 @@ const ServerConfig *command_server(const Invocation *invocation, const char *nam
  * with free(); NULL when one of them is unknown, which was told. */
 const ServerConfig **command_servers(const Invocation *invocation, size_t *ret_count);
 
+/* Path of the lock under which one process at a time does the task ("archive-wal") for the server,
+ * the same that Barman takes; free it. */
+char *command_lock_path(const Invocation *invocation, const ServerConfig *server, const char *task);
+
 /* True for an inactive server, which is told to be skipped. */
 bool command_skips_inactive(const Invocation *invocation, const ServerConfig *server);
 

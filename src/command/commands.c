@@ -72,6 +72,13 @@ command_servers(const Invocation *invocation, size_t *ret_count)
     return take(servers);
 }
 
+char *
+command_lock_path(const Invocation *invocation, const ServerConfig *server, const char *task)
+{
+    return mem_printf("%s/.%s-%s.lock", invocation->config->barman_lock_directory, server->name,
+                      task);
+}
+
 bool
 command_skips_inactive(const Invocation *invocation, const ServerConfig *server)
 {

@@ -23,9 +23,7 @@ take_lock(const Invocation *invocation, const ServerConfig *server, const char *
           Lock *ret_lock)
 {
     pid_t holder = 0;
-    AUTO(free)
-    char *path =
-        mem_printf("%s/.%s-%s.lock", invocation->config->barman_lock_directory, server->name, task);
+    AUTO(free) char *path = command_lock_path(invocation, server, task);
     return lock_take(path, kind, LOCK_WAIT_MS, ret_lock, &holder);
 }
 

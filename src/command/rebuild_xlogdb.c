@@ -14,9 +14,7 @@ rebuild_server(const Invocation *invocation, const ServerConfig *server)
     RebuildSummary summary = {0};
     AUTO(lock) Lock lock = LOCK_NONE;
     pid_t holder = 0;
-    AUTO(free)
-    char *path = mem_printf("%s/.%s-archive-wal.lock", invocation->config->barman_lock_directory,
-                            server->name);
+    AUTO(free) char *path = command_lock_path(invocation, server, "archive-wal");
     int locked = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, &holder);
     if (locked == LOCK_BUSY)
         return fail(ERR_BUSY, "an archiver (process %d) has been at work for %d s", (int)holder,

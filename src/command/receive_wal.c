@@ -48,13 +48,6 @@ failed(const Invocation *invocation, const ServerConfig *server)
     return EXIT_FAILED;
 }
 
-static char *
-lock_path(const Invocation *invocation, const ServerConfig *server)
-{
-    return mem_printf("%s/.%s-receive-wal.lock", invocation->config->barman_lock_directory,
-                      server->name);
-}
-
 /* SIGINT, and patience. */
 static bool
 end_process(pid_t pid)
@@ -72,7 +65,7 @@ end_process(pid_t pid)
 static int
 stop(const Invocation *invocation, const ServerConfig *server)
 {
-    AUTO(free) char *path = lock_path(invocation, server);
+    AUTO(free) char *path = command_lock_path(invocation, server, "receive-wal");
     AUTO(lock) Lock lock = LOCK_NONE;
     pid_t pid = 0;
     /* Shared, because that leaves the pid in the file alone. */
@@ -202,7 +195,7 @@ static int
 run_locked(const Invocation *invocation, const ServerConfig *server)
 {
     bool resets = invocation->options[RESET];
-    AUTO(free) char *path = lock_path(invocation, server);
+    AUTO(free) char *path = command_lock_path(invocation, server, "receive-wal");
     AUTO(lock) Lock lock = LOCK_NONE;
     pid_t holder = 0;
     int result = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, &holder);

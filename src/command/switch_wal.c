@@ -130,9 +130,7 @@ static int
 run_archivers(Job *job)
 {
     const Config *config = job->invocation->config;
-    AUTO(free)
-    char *path =
-        mem_printf("%s/.%s-archive-wal.lock", config->barman_lock_directory, job->server->name);
+    AUTO(free) char *path = command_lock_path(job->invocation, job->server, "archive-wal");
     AUTO(lock) Lock lock = LOCK_NONE;
     pid_t holder = 0;
     int locked = lock_take(path, LOCK_EXCLUSIVE, 0, &lock, &holder);

@@ -2,11 +2,11 @@
  * The way of a WAL file on one page. For each file that waits, in order:
  *
  *   (pre hooks)
- *   1. it is checked, and compressed into a file of the archive that has no name yet, synced
- * (item.c)
- *   2. it gets its name, never in the place of another file; the directory is synced  \
- *   3. its line is appended to the catalog, synced                                     > commit.c
- *   4. the source is removed, and its directory synced                                /
+ *   1. it is checked, and compressed into a file of the archive without a name         (item.c)
+ *   2. this file is synced and gets its name, never in the place of another one;       \
+ *      the directory is synced                                                          |
+ *   3. its line is appended to the catalog, synced                                      > commit.c
+ *   4. the source is removed, and its directory synced                                 /
  *   (post hooks)
  *
  * Several threads do step 1 for files ahead; one does 2 to 4 for all that are ready in a row, so
@@ -106,12 +106,9 @@ processors(void)
 static int
 worker_count(const Run *run)
 {
-    /* One for each core. The quick codecs wait for the disk so often that one more pays; the tables
-     * of the others would push each other out of the caches. */
-    const CodecClass *codec = run->recipe.codec;
-    bool quick = !codec || strcmp(codec->name, "lz4") == 0 || strcmp(codec->name, "snappy") == 0;
+    /* One for each core: workers never wait for the disk. */
     int64_t wanted =
-        run->server->archiver_workers > 0 ? run->server->archiver_workers : processors() + quick;
+        run->server->archiver_workers > 0 ? run->server->archiver_workers : processors();
     if (wanted > WORKERS_MAX)
         wanted = WORKERS_MAX;
     return (size_t)wanted < run->queue.count ? (int)wanted : (int)run->queue.count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * One waiting file on its way into the archive, up to the point where it is durable there but has
+ * One waiting file on its way into the archive, up to the point where it is complete there but has
  * no name yet (step 1 of archive.c). Runs on any thread. */
 #ifndef WALDEN_FLOW_ITEM_H
 #define WALDEN_FLOW_ITEM_H

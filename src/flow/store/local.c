@@ -186,19 +186,23 @@ store_put_fd(const StorePut *put)
     return put->file.fd;
 }
 
+/* The disk begins at once, so that the sync at the end finds little left to do. */
+static void
+start_writing(StorePut *put)
+{
+    sync_file_range(put->file.fd, put->started, 0, SYNC_FILE_RANGE_WRITE);
+    put->started = put->written;
+}
+
 int
 store_put_write(void *context, const void *data, size_t size)
 {
     StorePut *put = context;
     assert(!put->adopted);
     TRY(file_write(put->file.fd, data, size, put->file.name));
-    /* The disk begins at once, so that the sync at the end finds little left to do. */
     put->written += (off_t)size;
-    if (put->written - put->started >= WRITE_AHEAD) {
-        sync_file_range(put->file.fd, put->started, put->written - put->started,
-                        SYNC_FILE_RANGE_WRITE);
-        put->started = put->written;
-    }
+    if (put->written - put->started >= WRITE_AHEAD)
+        start_writing(put);
     return 0;
 }
 
@@ -208,11 +212,9 @@ store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_
     struct stat st;
     if (!put->adopted)
         TRY(file_copy_attributes(source_fd, source, put->file.fd, put->file.name));
-    /* Without this the name could survive a crash of the machine and the contents not. An adopted
-     * file may never have been synced by whoever wrote it. */
-    TRY(file_sync(put->file.fd, put->file.name));
     if (fstat(put->file.fd, &st) < 0)
         return fail_errno("stat '%s'", put->file.name);
+    start_writing(put); /* until it is published the disk has some time */
     *ret_size = st.st_size;
     return 0;
 }
@@ -221,6 +223,9 @@ int
 store_put_publish(StorePut *put)
 {
     int source_fd = put->file.fd;
+    /* Without this the name could survive a crash of the machine and the contents not. An adopted
+     * file may never have been synced by whoever wrote it. */
+    TRY(file_sync(put->file.fd, put->file.name));
     int result = atomic_publish(&put->file);
     if (put->adopted && put->file.fd != source_fd)
         put->store->links_fail = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Where WAL rests: the archive directory, wals/. A file gets in by a StorePut:
- * begun, written, finished (durable, but still without its name) and published (never in the place
- * of another file); store_sync then makes the names durable, for many files at once.
+ * Where WAL rests: the archive directory, wals/. A file gets in by a StorePut: begun, written,
+ * finished (complete, but without a name) and published (durable, never in the place of another
+ * file); store_sync then makes the names durable, for many files at once.
  *
  * Any number of threads may have puts of their own under way. */
 #ifndef WALDEN_FLOW_STORE_STORE_H
@@ -51,12 +51,12 @@ int store_put_fd(const StorePut *put);
 /* Appends; usable as a Sink. context is the StorePut. */
 int store_put_write(void *context, const void *data, size_t size);
 
-/* All is written: gives the file the attributes of the source (mode, times, user attributes) and
- * makes its contents durable. *ret_size is what the archive now spends on it. An adopted file is
- * only synced. */
+/* All is written: gives the file the attributes of the source (mode, times, user attributes); an
+ * adopted file is left as it is. *ret_size is what the archive now spends on it. */
 int store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_t *ret_size);
 
-/* Gives it its name. STORE_EXISTS when the name is taken. */
+/* Makes a finished put's contents durable and gives it its name. STORE_EXISTS when the name is
+ * taken. */
 enum { STORE_EXISTS = 1 };
 int store_put_publish(StorePut *put);
 

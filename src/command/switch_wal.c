@@ -162,10 +162,8 @@ static off_t
 catalog_size(const Job *job)
 {
     struct stat st;
-    AUTO(xlogdb)
-    XlogDb *db = xlogdb_new(&(XlogDbPlace){.server = job->server->name,
-                                           .directory = job->server->xlogdb_directory,
-                                           .wals_directory = job->server->wals_directory});
+    XlogDbPlace place = xlogdb_place(job->invocation->config, job->server);
+    AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
     return stat(xlogdb_path(db), &st) == 0 ? st.st_size : 0;
 }
 

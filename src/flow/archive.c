@@ -373,9 +373,8 @@ run_archiver(const Archiver *archiver, const Config *config, const ServerConfig 
     AUTO(free) Run *run = mem_alloc(sizeof(*run));
     *run = (Run){.config = config, .server = server, .archiver = archiver, .observer = observer};
     set_recipe(run, arena);
-    AUTO(xlogdb)
-    XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
-                                           server->wals_directory, config->barman_lock_directory});
+    XlogDbPlace place = xlogdb_place(config, server);
+    AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
     ArchiveObserver below_heading = {run, say_below_heading, tell_debug, tell_problem,
                                      observer->terse};
     run->committer = (Committer){.server = server->name,

@@ -33,13 +33,6 @@ gate_defect(const Gate *gate, const struct stat *st, GateFinding *finding, const
     return age < gate->grace && age > -gate->grace ? GATE_WAIT : GATE_INVALID;
 }
 
-static bool
-is_zero(const void *data, size_t size)
-{
-    const char *bytes = data;
-    return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
-}
-
 static int invalid(GateFinding *finding, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static int
@@ -91,7 +84,7 @@ check_head(const Gate *gate, const WalFile *wal, const struct stat *st, const vo
 {
     if (head_size == 0)
         return gate_defect(gate, st, finding, "it is empty");
-    if (is_zero(head, head_size < WAL_LONG_HEADER_SIZE ? head_size : WAL_LONG_HEADER_SIZE))
+    if (wal_is_zero(head, head_size < WAL_LONG_HEADER_SIZE ? head_size : WAL_LONG_HEADER_SIZE))
         return invalid(finding, "it begins with zeros where its header should be");
     return is_segment(wal) ? check_header(gate, wal, st, head, head_size, finding) : 0;
 }

@@ -87,9 +87,8 @@ rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(store) Store *store = NULL;
-    AUTO(xlogdb)
-    XlogDb *db = xlogdb_new(&(XlogDbPlace){server->name, server->xlogdb_directory,
-                                           server->wals_directory, config->barman_lock_directory});
+    XlogDbPlace place = xlogdb_place(config, server);
+    AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
     TRY(store_open(server->wals_directory, &store));
     Rebuild rebuild = {.store = store};
     custom_codec_init(server, arena, &rebuild.custom);

@@ -98,12 +98,9 @@ try_everywhere(Search *search)
 static XlogDb *
 catalog_of(const Retrieval *what)
 {
-    return xlogdb_new(
-        &(XlogDbPlace){.server = what->server->name,
-                       .directory = what->server->xlogdb_directory,
-                       .wals_directory = what->server->wals_directory,
-                       .lock_directory = what->config->barman_lock_directory,
-                       .lock_wait_ms = what->deadline_ms > 0 ? what->deadline_ms : 1});
+    XlogDbPlace place = xlogdb_place(what->config, what->server);
+    place.lock_wait_ms = what->deadline_ms > 0 ? what->deadline_ms : 1;
+    return xlogdb_new(&place);
 }
 
 /* Nothing was found: is that certain? An archive that is not mounted looks empty. */

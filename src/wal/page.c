@@ -110,3 +110,10 @@ wal_header_check(const void *data, size_t size, const WalName *name, WalFacts *r
         };
     return verdict;
 }
+
+bool
+wal_is_zero(const void *data, size_t size)
+{
+    const char *bytes = data;
+    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
+}

@@ -37,6 +37,9 @@ enum { WAL_REASON_ROOM = 200 };
 WalHeaderVerdict wal_header_check(const void *data, size_t size, const WalName *name,
                                   WalFacts *ret_facts, char *ret_reason);
 
+/* Nothing but zeros, as where the server has written nothing yet? True of nothing at all. */
+bool wal_is_zero(const void *data, size_t size);
+
 /* A checker fed with the bytes of one segment from its start (wal_validation = full). Checks every
  * page header (magic, address, timeline not going back, remaining length) and every record that
  * lies in the segment: length, back-link to the record before it, CRC-32C. A record that begins in

@@ -42,12 +42,6 @@ struct WalChecker {
 };
 
 static bool
-is_zero(const unsigned char *bytes, size_t size)
-{
-    return size == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0);
-}
-
-static bool
 is_switch(uint8_t info, uint8_t manager)
 {
     return manager == 0 && (info & RECORD_INFO_MASK) == RECORD_SWITCH;
@@ -131,12 +125,12 @@ check_page_after_end(WalChecker *checker, const unsigned char *page, size_t size
     size_t header_end = header_size(checker);
     PageHeader header = {0};
 
-    if (is_zero(page, size))
+    if (wal_is_zero(page, size))
         return 0;
     if (size < header_end)
         return checker->faulty ? 0 : fault_at("page", checker->here, "is cut off");
     bool is_next = check_page_header(checker, page, &header) == 0;
-    if (is_next && header.rest == 0 && is_zero(page + header_end, size - header_end))
+    if (is_next && header.rest == 0 && wal_is_zero(page + header_end, size - header_end))
         return 0;
     if (checker->faulty && is_next) {
         error_restore(&checker->fault);
@@ -231,7 +225,7 @@ record_end(WalChecker *checker, const unsigned char *data, size_t rest)
         checker->has_previous = true;
         checker->ended = is_switch(checker->header[RECORD_INFO], checker->header[RECORD_MANAGER]);
     }
-    if (checker->ended && !is_zero(data, rest))
+    if (checker->ended && !wal_is_zero(data, rest))
         return fault_at("record", checker->record, "switches the segment, yet data follow it");
     return 0;
 }
@@ -248,7 +242,7 @@ is_end_of_switch(const unsigned char *page, const PageHeader *header, size_t siz
         return false;
     const unsigned char *tail = page + used - (RECORD_HEADER - RECORD_INFO);
     return is_switch(tail[0], tail[RECORD_MANAGER - RECORD_INFO]) &&
-           is_zero(page + used, size - used);
+           wal_is_zero(page + used, size - used);
 }
 
 static int

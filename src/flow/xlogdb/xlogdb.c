@@ -25,6 +25,15 @@ struct XlogDb {
     int columns;
 };
 
+XlogDbPlace
+xlogdb_place(const Config *config, const ServerConfig *server)
+{
+    return (XlogDbPlace){.server = server->name,
+                         .directory = server->xlogdb_directory,
+                         .wals_directory = server->wals_directory,
+                         .lock_directory = config->barman_lock_directory};
+}
+
 XlogDb *
 xlogdb_new(const XlogDbPlace *place)
 {

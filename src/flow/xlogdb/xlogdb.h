@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "config/config.h"
 #include "wal/wal.h"
 
 #include <stdbool.h>
@@ -25,6 +26,9 @@ typedef struct XlogDbPlace {
     const char *lock_directory;
     int64_t lock_wait_ms; /* how long to wait for the lock at most; 0: the usual minute */
 } XlogDbPlace;
+
+/* As the configuration says; it must outlive what is made of it. */
+XlogDbPlace xlogdb_place(const Config *config, const ServerConfig *server);
 
 XlogDb *xlogdb_new(const XlogDbPlace *place);
 void xlogdb_free(XlogDb *db);

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from faults import fault_environment
 from home import WALDEN, Home
 from pg import Postgres, bindir, give, restored
 from support import beside, locked, wait_for
@@ -62,6 +63,12 @@ def streaming(server, application="barman_receive_wal"):
     """Is somebody connected who receives?"""
     query = f"SELECT count(*) FROM pg_stat_replication WHERE application_name = '{application}'"
     return server.sql(query + " AND state = 'streaming'") != "0"
+
+
+def streaming_all(server):
+    """Has somebody all that there is?"""
+    return server.sql("SELECT count(*) FROM pg_stat_replication"
+                      " WHERE write_lsn = pg_current_wal_flush_lsn()") != "0"
 
 
 def received(home):
@@ -260,6 +267,45 @@ def test_server_promoted_before_what_was_received(site, server, workdir):
             if name.startswith("00000002"):
                 theirs = (standby.data / "pg_wal" / name).read_bytes()
                 assert (site.streaming / name).read_bytes() == theirs
+
+
+def test_killed_where_a_timeline_begins(site, server, workdir):
+    """The first segment of the new timeline begins with what the old one had received of it: as soon as
+    a recovery finds it, all of that is there, whenever the receiver died."""
+    site.configure(slot_name=None)
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        server.switch_wal()
+        insert(server, 500)
+        server.stop("fast")
+    (server.data / "standby.signal").touch()
+    give(server.data / "standby.signal")
+    server.start().sql("SELECT pg_promote()")
+    server.wait_recovered()
+    (old,) = site.streaming.glob("*.partial")
+    history = (server.data / "pg_wal" / "00000002.history").read_text().split()
+    end = int(history[1].split("/")[1], 16) % MIB
+    expected, name = old.read_bytes()[:end], "00000002" + old.name[8:24]
+    assert end > 300_000 and any(expected[-5000:])
+
+    assert site.archive().returncode == 0  # an empty archive would not say that something is missing
+    shutil.copytree(site.streaming, workdir / "before")
+    given = 0
+    for number in range(1, 60):
+        shutil.rmtree(site.streaming)
+        shutil.copytree(workdir / "before", site.streaming)
+        env = fault_environment(site.streaming, at=number, mode="kill-before")
+        with beside(site, "receive-wal", "main", env=env) as process:
+            done = wait_for(lambda: process.poll() or streaming_all(server), 30)
+        if done is True:
+            break
+        assert done == -signal.SIGKILL
+        got = site.get(name, "--partial")
+        assert got.returncode in (0, 1), got.stderr
+        if got.returncode == 0:
+            given += 1
+            assert got.stdout[:end] == expected, f"killed after operation {number}"
+    assert done is True and given
 
 
 def test_wal_that_is_gone(site, server):

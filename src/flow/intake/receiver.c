@@ -117,21 +117,32 @@ read_history(Session *session, Timeline timeline, const char **ret_text, History
 
 /* A timeline's history belongs into the archive before its WAL. */
 static int
-save_history(const Receiver *receiver, Session *session, Timeline timeline)
+save_history(const Receiver *receiver, Timeline timeline, const char *text)
 {
-    const char *directory = receiver->server->streaming_wals_directory, *text = NULL;
+    const char *directory = receiver->server->streaming_wals_directory;
     AUTO(free) char *name = mem_printf("%08X.history", timeline);
     AUTO(free) char *path = mem_printf("%s/%s", directory, name);
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
-    History history;
-    if (timeline == 1 || access(path, F_OK) == 0)
+    if (access(path, F_OK) == 0)
         return 0;
-    TRY(read_history(session, timeline, &text, &history));
     TRY(atomic_open(directory, name, 0600, &file));
     TRY(file_write(file.fd, text, strlen(text), name));
     TRY(file_sync(file.fd, path));
     int result = atomic_publish(&file);
     return result < 0 ? result : dir_sync(directory);
+}
+
+static int
+learn_timeline(const Receiver *receiver, Session *session, Timeline timeline, Lsn *ret_begins)
+{
+    const char *text = NULL;
+    History history;
+    if (timeline == 1)
+        return 0;
+    TRY(read_history(session, timeline, &text, &history));
+    TRY(save_history(receiver, timeline, text));
+    *ret_begins = history.entries[history.count - 1].switch_lsn;
+    return 0;
 }
 
 static int
@@ -214,13 +225,15 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
 {
     char lsn[LSN_ROOM];
     for (;;) {
-        TRY(save_history(receiver, session, position.timeline));
+        Lsn begins = 0;
+        TRY(learn_timeline(receiver, session, position.timeline, &begins));
         StreamSpec spec = {.connection = session->connection,
                            .slot = receiver->server->slot_name,
                            .directory = receiver->server->streaming_wals_directory,
                            .segment_size = session->segment_size,
                            .synchronous = session->synchronous,
-                           .from = position};
+                           .from = position,
+                           .begins = begins};
         StreamResult end;
         lsn_format(position.lsn, lsn);
         tell(receiver, "starting at %s, timeline %u%s", lsn, position.timeline,
@@ -282,6 +295,7 @@ receiver_run(const ReceiverSpec *spec)
     Receiver receiver = {.spec = spec, .server = spec->server};
     int64_t started_ms = clock_ms(), pause_ms = PAUSE_MIN_MS;
     TRY(dir_make(spec->server->streaming_wals_directory));
+    TRY(dir_sweep(spec->server->streaming_wals_directory));
     for (;;) {
         int result = receive_once(&receiver);
         if (result == 0)

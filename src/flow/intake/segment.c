@@ -39,20 +39,50 @@ fill_up(int fd, const char *path, uint32_t size)
     return ftruncate(fd, (off_t)size) < 0 ? fail_errno("extend '%s'", path) : 0;
 }
 
-int
-segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, Segment *ret_segment)
+static int
+open_nameless(Segment *segment, uint32_t named_at)
 {
-    Segment segment = {.fd = -1, .directory = directory, .size = size};
+    AUTO(free) char *name = mem_printf("%s.partial", segment->name);
+    TRY(atomic_open(segment->directory, name, 0600, &segment->nameless));
+    segment->fd = segment->nameless.fd;
+    segment->named_at = named_at;
+    return 0;
+}
+
+/* Synced before, so that a crash of the machine does not leave the name without the bytes. */
+static int
+give_name(Segment *segment)
+{
+    AUTO(free) char *path = partial_path(segment);
+    TRY(file_sync(segment->fd, path));
+    int result = atomic_publish(&segment->nameless);
+    segment->fd = segment->nameless.fd; /* which may be a copy */
+    if (result == ATOMIC_EXISTS)
+        return fail(ERR_DATA, "'%s' came into being while it was received", path);
+    TRY(result);
+    segment->nameless.fd = -1;
+    atomic_close(&segment->nameless);
+    segment->named_at = 0;
+    return 0;
+}
+
+int
+segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, Lsn begins,
+             Segment *ret_segment)
+{
+    Segment segment = {.fd = -1, .directory = directory, .size = size, .fresh = true};
     wal_segment_name(timeline, lsn, size, segment.name);
     AUTO(free) char *path = partial_path(&segment);
-    AUTO(close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return fail_errno("open '%s'", path);
-    TRY(fill_up(fd, path, size));
-    segment.fresh = true;
-    segment.fd = take_fd(&fd);
-    *ret_segment = segment;
-    return 0;
+    if (begins > lsn && begins - lsn < size && access(path, F_OK) < 0 && errno == ENOENT)
+        TRY(open_nameless(&segment, (uint32_t)(begins - lsn)));
+    else
+        segment.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int result = segment.fd < 0 ? fail_errno("open '%s'", path) : fill_up(segment.fd, path, size);
+    if (result < 0)
+        segment_close(&segment);
+    else
+        *ret_segment = segment;
+    return result;
 }
 
 int
@@ -75,12 +105,13 @@ segment_write(Segment *segment, const void *data, size_t size)
                               (off_t)(segment->filled - segment->started), SYNC_FILE_RANGE_WRITE);
         segment->started = segment->filled;
     }
-    return 0;
+    return segment->named_at && segment->filled >= segment->named_at ? give_name(segment) : 0;
 }
 
 int
 segment_sync(Segment *segment)
 {
+    assert(!segment->named_at);
     /* Once the size stands, fdatasync covers all that reading the bytes needs. */
     if ((segment->fresh ? fsync(segment->fd) : fdatasync(segment->fd)) < 0)
         return fail_errno("fsync '%s/%s.partial'", segment->directory, segment->name);
@@ -120,7 +151,10 @@ segment_finish(Segment *segment)
 void
 segment_close(Segment *segment)
 {
-    if (segment->fd >= 0)
+    if (segment->named_at)
+        atomic_close(&segment->nameless);
+    else if (segment->fd >= 0)
         close(segment->fd);
+    segment->named_at = 0;
     segment->fd = -1;
 }

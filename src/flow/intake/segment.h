@@ -4,6 +4,7 @@
 #define WALDEN_FLOW_INTAKE_SEGMENT_H
 
 #include "base/error.h"
+#include "base/file.h"
 #include "wal/name.h"
 
 #include <stddef.h>
@@ -15,17 +16,22 @@ typedef struct Segment {
     uint32_t size, filled; /* bytes */
     uint32_t started;      /* up to where the kernel was told to write back */
     bool fresh;            /* size and name are not yet synced */
+    uint32_t named_at;     /* has no name before it is filled so far; 0: has one */
+    AtomicFile nameless;   /* until then: fd is this one's */
 } Segment;
 
-/* Opens or creates NAME.partial of full size. Bytes that it holds stay until they
- * are written again. directory must stay. */
-int segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size,
+/* Opens or creates NAME.partial of full size. Bytes that it holds stay until they are written
+ * again. directory must stay. begins: where the timeline does. In the segment with that place the
+ * file begins with what the timeline before has there, and a recovery would take it for that one's,
+ * however little of it is received yet. So a new file gets its name only when it is filled up to
+ * there; what dies before leaves nothing. */
+int segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, Lsn begins,
                  Segment *ret_segment);
 
 /* Adds bytes; no more than fit. */
 int segment_write(Segment *segment, const void *data, size_t size);
 
-/* What was added, and the name, survive a crash of the machine. */
+/* What was added, and the name, survive a crash of the machine. For a file with a name. */
 int segment_sync(Segment *segment);
 
 /* The whole segment: synced, then given its final name, which must be free, durably. Closes. */

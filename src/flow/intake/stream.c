@@ -210,6 +210,7 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
                          .segment_size = spec->segment_size,
                          .timeline = spec->from.timeline,
                          .start = spec->from.lsn,
+                         .begins = spec->begins,
                          .synchronous = spec->synchronous,
                          .release = pg_message_free};
     result = writer_start(&writer, &stream.writer);

@@ -13,6 +13,7 @@ typedef struct StreamSpec {
     uint32_t segment_size;
     bool synchronous;
     WalPosition from;
+    Lsn begins; /* where the timeline does, 0 for the first */
 } StreamSpec;
 
 /* How it went, also when it failed */
@@ -23,7 +24,8 @@ typedef struct StreamResult {
 } StreamResult;
 
 /* Receives the timeline until the server ends it (PG_STREAM_SWITCHED) or closes the stream (0).
- * Whatever the result, what was received is durable when this returns, unless the disk failed. */
+ * Whatever the result, what was received is durable when this returns, unless the disk failed
+ * or not even the beginning of the timeline had come. */
 int stream_timeline(const StreamSpec *spec, StreamResult *ret_result);
 
 #endif

@@ -62,7 +62,8 @@ write_item(WalWriter *writer, const char *data, size_t size, Lsn *at, Lsn *flush
     Segment *segment = &writer->segment;
     while (size > 0) {
         if (segment->fd < 0)
-            TRY(segment_open(spec->directory, spec->timeline, *at, spec->segment_size, segment));
+            TRY(segment_open(spec->directory, spec->timeline, *at, spec->segment_size, spec->begins,
+                             segment));
         size_t room = segment->size - segment->filled, part = size < room ? size : room;
         TRY(segment_write(segment, data, part));
         *at += part;
@@ -80,8 +81,9 @@ write_item(WalWriter *writer, const char *data, size_t size, Lsn *at, Lsn *flush
 /* What the thread is to do next */
 typedef enum Work { WORK_WRITE, WORK_SYNC, WORK_END } Work;
 
-/* Waits for it. dirty: something written is not synced. group: items that are left of those that
- * were there when the last sync ended; a stream that never pauses must not keep a sync waiting. */
+/* Waits for it. dirty: something written is not synced and can be. group: items that are left of
+ * those that were there when the last sync ended; a stream that never pauses must not keep a sync
+ * waiting. */
 static Work
 take_work(WalWriter *writer, bool dirty, size_t *group, Item *ret_item)
 {
@@ -122,7 +124,8 @@ do_work(WalWriter *writer)
     Item item;
     for (;;) {
         int result = 0;
-        switch (take_work(writer, flushed < at, &group, &item)) {
+        bool dirty = flushed < at && !writer->segment.named_at;
+        switch (take_work(writer, dirty, &group, &item)) {
         case WORK_WRITE:
             result = write_item(writer, item.data, item.size, &at, &flushed);
             writer->spec.release(item.memory);

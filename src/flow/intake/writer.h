@@ -17,6 +17,7 @@ typedef struct WriterSpec {
     uint32_t segment_size;
     Timeline timeline;
     Lsn start;                     /* of a segment */
+    Lsn begins;                    /* where the timeline does: see segment_open() */
     bool synchronous;              /* sync whatever is at hand, not only whole segments */
     void (*release)(void *memory); /* frees what was pushed; from the thread */
 } WriterSpec;
@@ -43,7 +44,8 @@ int writer_fd(const WalWriter *writer);
 void writer_fd_clear(WalWriter *writer);
 
 /* Writes and syncs all that was pushed, ends the thread and frees; *ret_progress, which may be
- * NULL, is set also on failure. The segment in work keeps its partial name. */
+ * NULL, is set also on failure. The segment in work keeps its partial name; without one it is not
+ * flushed, and gone. */
 int writer_stop(WalWriter *writer, WriterProgress *ret_progress);
 
 #endif

@@ -179,6 +179,39 @@ test_failed_sync(void **state)
     scratch_remove(dir);
 }
 
+/* Nobody sees a file that has less than the timeline before it, and nothing of it is flushed. */
+static void
+test_where_a_timeline_begins(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    WriterSpec spec = {.directory = dir,
+                       .segment_size = SIZE,
+                       .timeline = 2,
+                       .start = SIZE,
+                       .begins = SIZE + 150,
+                       .synchronous = true,
+                       .release = free};
+    WalWriter *writer = NULL;
+    WriterProgress progress;
+    assert_done(writer_start(&spec, &writer));
+    assert_true(push(writer, SIZE, 149));
+    assert_done(writer_stop(writer, &progress));
+    assert_true(progress.written == SIZE + 149 && progress.flushed == SIZE);
+    assert_int_equal(count_entries(dir), 0);
+
+    assert_done(writer_start(&spec, &writer));
+    assert_true(push(writer, SIZE, 149) && push(writer, SIZE + 149, 1));
+    wait_flushed(writer, SIZE + 150);
+    check_file(dir, "000000020000000000000001.partial", SIZE, 150);
+    assert_true(push(writer, SIZE + 150, SIZE));
+    assert_done(writer_stop(writer, NULL));
+    check_file(dir, "000000020000000000000001", SIZE, SIZE);
+    check_file(dir, "000000020000000000000002.partial", 2 * SIZE, 150);
+    assert_int_equal(count_entries(dir), 2);
+    scratch_remove(dir);
+}
+
 /* Bytes of a partial one stay until they are written again; nothing whole is ever replaced. */
 static void
 test_what_is_there(void **state)
@@ -217,6 +250,7 @@ main(void)
         cmocka_unit_test(test_full_queue),
         cmocka_unit_test(test_flushed_means_synced),
         cmocka_unit_test(test_failed_sync),
+        cmocka_unit_test(test_where_a_timeline_begins),
         cmocka_unit_test(test_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,8 +6,13 @@
  *   WALDEN_FAULT_ONLY     only those whose names are in this list, "write,fsync"; default all
  *   WALDEN_FAULT_AT       the n-th of them, from 1, goes wrong (0: none)
  *   WALDEN_FAULT_MODE     kill-before | kill-after | error | short | torn (a short write, then
- * killed) WALDEN_FAULT_ERRNO    for error: the errno WALDEN_FAULT_STICKY   for error: every later
- * one goes wrong as well WALDEN_FAULT_TRACE    a file that gets a line for each operation counted
+ *                         killed)
+ *   WALDEN_FAULT_ERRNO    for error: the errno
+ *   WALDEN_FAULT_STICKY   for error: every later one goes wrong as well
+ *   WALDEN_FAULT_TRACE    a file that gets a line for each operation counted
+ *   WALDEN_FAULT_DONE     a file that gets a line for each that has succeeded, counted or not:
+ *                         "pwrite PATH OFFSET BYTES", "fsync PATH", "rename OLD NEW", "create PATH"
+ *   WALDEN_FAULT_GATE     while this file exists, operations counted wait before they begin
  *   WALDEN_FAULT_NO_TMPFILE, WALDEN_FAULT_NO_RENAMEAT2   a file system without these
  *   WALDEN_FAULT_LINK_ERRNO   a file system that answers link(2) so
  *
@@ -31,10 +36,10 @@
 typedef enum Mode { NOTHING, KILL_BEFORE, KILL_AFTER, ERROR, SHORT, TORN } Mode;
 
 static struct {
-    const char *directory, *only;
+    const char *directory, *only, *gate;
     long at;
     Mode mode;
-    int error, link_error, trace_fd;
+    int error, link_error, trace_fd, done_fd;
     bool sticky, no_tmpfile, no_renameat2;
 } plan;
 
@@ -49,12 +54,20 @@ number(const char *name)
     return text ? strtol(text, NULL, 10) : 0;
 }
 
+static int
+open_lines(const char *name)
+{
+    const char *path = getenv(name);
+    return path ? (int)syscall(SYS_openat, AT_FDCWD, path,
+                               O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666)
+                : -1;
+}
+
 static void
 read_plan(void)
 {
     static const char *const modes[] = {"", "kill-before", "kill-after", "error", "short", "torn"};
     const char *mode = getenv("WALDEN_FAULT_MODE");
-    const char *trace = getenv("WALDEN_FAULT_TRACE");
     plan.directory = getenv("WALDEN_FAULT_DIR");
     plan.only = getenv("WALDEN_FAULT_ONLY");
     plan.at = number("WALDEN_FAULT_AT");
@@ -66,10 +79,9 @@ read_plan(void)
     for (size_t i = 0; mode && i < COUNT_OF(modes); i++)
         if (strcmp(mode, modes[i]) == 0)
             plan.mode = (Mode)i;
-    plan.trace_fd = -1;
-    if (trace)
-        plan.trace_fd = (int)syscall(SYS_openat, AT_FDCWD, trace,
-                                     O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    plan.trace_fd = open_lines("WALDEN_FAULT_TRACE");
+    plan.done_fd = open_lines("WALDEN_FAULT_DONE");
+    plan.gate = getenv("WALDEN_FAULT_GATE");
 }
 
 static bool
@@ -134,6 +146,9 @@ judge(const char *operation, const char *path)
         int length = snprintf(line, sizeof(line), "%ld %s %s\n", n, operation, path);
         syscall(SYS_write, plan.trace_fd, line, (size_t)length);
     }
+    struct timespec nap = {.tv_nsec = 2000000};
+    while (plan.gate && syscall(SYS_faccessat, AT_FDCWD, plan.gate, F_OK) == 0)
+        syscall(SYS_nanosleep, &nap, NULL);
     bool hit = plan.at && (n == plan.at || (plan.sticky && n > plan.at));
     if (hit && plan.mode == KILL_BEFORE)
         die();
@@ -147,6 +162,33 @@ judge_fd(const char *operation, int fd)
 {
     char path[PATH_MAX];
     return fd_path(fd, path) ? judge(operation, path) : NOTHING;
+}
+
+/* A line of WALDEN_FAULT_DONE, unless the operation has failed; returns result. Before anybody else
+ * can know of the success. */
+static long
+note(long result, const char *path, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static long
+note(long result, const char *path, const char *format, ...)
+{
+    if (result < 0 || plan.done_fd < 0 || !is_below(path))
+        return result;
+    char line[2 * PATH_MAX + 64];
+    va_list args;
+    va_start(args, format);
+    int length = vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    syscall(SYS_write, plan.done_fd, line, (size_t)length);
+    return result;
+}
+
+static long
+note_fd(long result, int fd, const char *operation)
+{
+    char path[PATH_MAX];
+    return plan.done_fd >= 0 && fd_path(fd, path) ? note(result, path, "%s %s\n", operation, path)
+                                                  : result;
 }
 
 static long
@@ -178,7 +220,8 @@ open_it(int dir_fd, const char *path, int flags, mode_t mode)
     }
     bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT);
     Mode fate = writes ? judge("open", full) : NOTHING;
-    return (int)PERFORM(fate, SYS_openat, dir_fd, path, flags, mode);
+    int fd = (int)PERFORM(fate, SYS_openat, dir_fd, path, flags, mode);
+    return flags & O_CREAT ? (int)note(fd, full, "create %s\n", full) : fd;
 }
 
 #define OPEN_MODE(flags)                                                                           \
@@ -228,8 +271,12 @@ write(int fd, const void *data, size_t size)
 EXPORT ssize_t
 pwrite(int fd, const void *data, size_t size, off_t at)
 {
+    char path[PATH_MAX];
     Mode fate = judge_fd("pwrite", fd);
-    return PERFORM(fate, SYS_pwrite64, fd, data, write_size(fate, size), at);
+    ssize_t written = PERFORM(fate, SYS_pwrite64, fd, data, write_size(fate, size), at);
+    if (plan.done_fd >= 0 && fd_path(fd, path))
+        note(written, path, "pwrite %s %lld %zd\n", path, (long long)at, written);
+    return written;
 }
 
 EXPORT ssize_t
@@ -241,13 +288,13 @@ pwrite64(int fd, const void *data, size_t size, off64_t at)
 EXPORT int
 fsync(int fd)
 {
-    return (int)PERFORM(judge_fd("fsync", fd), SYS_fsync, fd);
+    return (int)note_fd(PERFORM(judge_fd("fsync", fd), SYS_fsync, fd), fd, "fsync");
 }
 
 EXPORT int
 fdatasync(int fd)
 {
-    return (int)PERFORM(judge_fd("fdatasync", fd), SYS_fdatasync, fd);
+    return (int)note_fd(PERFORM(judge_fd("fdatasync", fd), SYS_fdatasync, fd), fd, "fsync");
 }
 
 EXPORT int
@@ -291,7 +338,8 @@ renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned fla
         errno = EINVAL;
         return -1;
     }
-    return (int)PERFORM(fate, SYS_renameat2, from_fd, from, to_fd, to, flags);
+    int result = (int)PERFORM(fate, SYS_renameat2, from_fd, from, to_fd, to, flags);
+    return (int)note(result, full, "rename %s %s\n", from, full);
 }
 
 EXPORT int

@@ -387,7 +387,7 @@ def test_refused_later(site, sender, clock, command):
     assert f"{STARTING.message}; trying again in 4 s" in log
 
 
-@pytest.mark.parametrize("when", ["at once"])
+@pytest.mark.parametrize("when", ["at once", "before WAL", "after WAL"])
 def test_wal_that_is_gone(site, sender, when):
     """The name of what is missing, and what to do; never a step over it."""
     data = wal(FIRST, 1)
@@ -407,6 +407,22 @@ def test_wal_that_is_gone(site, sender, when):
     assert "receive WAL from segment" in err
     if when == "after WAL":
         assert received(site) == data[:1000] + bytes(MIB - 1000)
+
+
+def test_shutdown_in_the_stream(site, sender, clock):
+    """FATAL in the middle of WAL: all that came before it counts, and it comes again."""
+    data = wal(FIRST, 2)
+    with receiving(site, env=clock.env):
+        client = sender.accept().begin()
+        client.wal(START, data[: MIB + 1000])
+        client.refuse(*SHUTDOWN)
+        client.until_gone()
+        client = sender.accept().begin()
+        assert client.start == START + MIB
+        assert received(site)[: MIB + 1000] == data[: MIB + 1000]
+        client.wal(START + MIB, data[MIB:])
+        client.flushed(START + 2 * MIB)
+    assert f"{SHUTDOWN.message}; trying again" in site.log_text()
 
 
 def test_slot_in_use_for_a_moment(site, sender, clock):

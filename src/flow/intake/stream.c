@@ -123,9 +123,9 @@ pump(Stream *stream)
         WriterProgress progress = writer_progress(stream->writer);
         if (progress.failed)
             return fail(ERR_IO, "the WAL cannot be written"); /* the writer knows better */
-        TRY(report_if_due(stream, &progress, intake == INTAKE_FULL));
         if (intake == INTAKE_ENDED)
-            return 0;
+            return 0; /* and no report, which could not be sent: the server has more to say */
+        TRY(report_if_due(stream, &progress, intake == INTAKE_FULL));
         if (intake == INTAKE_FULL)
             stream->heard_ms = clock_ms(); /* it is us who do not listen */
         if (clock_ms() - stream->heard_ms >= SILENCE_MS)

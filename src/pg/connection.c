@@ -232,7 +232,9 @@ fail_query(PgConnection *connection, const PGresult *result)
 static void
 copy_table(const PGresult *result, Arena *arena, PgTable *ret_table)
 {
-    PgTable table = {.rows = (size_t)PQntuples(result), .columns = (size_t)PQnfields(result)};
+    PgTable table = {.rows = (size_t)PQntuples(result),
+                     .columns = (size_t)PQnfields(result),
+                     .copies = PQresultStatus(result) == PGRES_COPY_BOTH};
     table.values = arena_alloc(arena, (table.rows * table.columns + 1) * sizeof(char *));
     for (size_t r = 0; r < table.rows; r++)
         for (size_t c = 0; c < table.columns; c++)

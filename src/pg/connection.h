@@ -40,6 +40,7 @@ int pg_version(const PgConnection *connection);
 typedef struct PgTable {
     size_t rows, columns;
     const char **values; /* of row r, column c at [r * columns + c] */
+    bool copies;         /* a copy both ways has begun instead */
 } PgTable;
 
 /* Runs one command (SQL, with up to count text parameters, or of the replication protocol, without)

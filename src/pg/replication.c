@@ -132,7 +132,8 @@ timeline_end_parse(const PgTable *table, PgTimelineEnd *ret_end)
     if (table->rows != 1 || table->columns < 2 || !table->values[0] || !table->values[1] ||
         !int_parse(table->values[0], 1, UINT32_MAX, &next) ||
         !lsn_parse(table->values[1], &end.start))
-        return fail(ERR_DATA, "the server did not say what comes after the end of the timeline");
+        return fail(ERR_DATA,
+                    "the server neither sends WAL nor says what comes after the timeline");
     end.next = (Timeline)next;
     *ret_end = end;
     return PG_STREAM_SWITCHED;
@@ -154,7 +155,7 @@ pg_stream_start(PgConnection *connection, const char *slot, Timeline timeline, L
     }
     str_appendf(&command, "PHYSICAL %s TIMELINE %u", position, timeline);
     TRY(pg_judge(connection, pg_query(connection, arena, str_text(&command), NULL, 0, &table)));
-    return table.rows ? timeline_end_parse(&table, ret_end) : 0;
+    return table.copies ? 0 : timeline_end_parse(&table, ret_end);
 }
 
 int

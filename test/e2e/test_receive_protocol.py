@@ -183,14 +183,14 @@ def test_bad_messages(site, sender, payload):
      b"D\0\0\0\x06\0\0", b"c\0\0\0\x04Z\0\0\0\x05I"],
     ids=["unknown", "ready", "too short", "too long", "zeros", "a row", "done"],
 )
-def test_bad_frames(site, sender, frame):
+def test_bad_frames(site, sender, clock, frame):
     """Not even the protocol: the connection is given up and made again; nothing is taken from it."""
     data = wal(FIRST, 1)
-    with receiving(site) as receiver:
+    with receiving(site, env=clock.env) as receiver:
         client = sender.accept().begin()
         client.wal(START, data[:1000])
         client.raw(frame)
-        client.until_gone()
+        client.until_gone(lambda: clock.advance(2))
         client = sender.accept().begin()
         assert client.start == START
         client.wal(START, data)
@@ -492,6 +492,23 @@ def test_odd_slots(site, sender, answer):
     sender.answers["READ_REPLICATION_SLOT"] = answer
     code, err, _ = refused(site, sender)
     assert code == 1 and "replication slot 'walden'" in err
+    assert files(site) == []
+
+
+STARTS = {
+    "nothing": b"C\0\0\0\x16START_REPLICATION\0Z\0\0\0\x05I",
+    "an empty table": Rows(["next_tli", "next_tli_startpos"], []),
+    "no next timeline": row(next_tli=None, next_tli_startpos="0/300000"),
+    "only the client sends": b"G\0\0\0\x07\0\0\0",
+}
+
+
+@pytest.mark.parametrize("answer", STARTS.values(), ids=STARTS)
+def test_odd_answers_to_start_replication(site, sender, answer):
+    """A stream that has not begun is not one."""
+    sender.answers["START_REPL"] = answer
+    code, err, _ = refused(site, sender)
+    assert code == 1 and err
     assert files(site) == []
 
 

@@ -114,6 +114,7 @@ class Client:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.parameters, self.commands, self.statuses = {}, [], []
         self.end = 0  # of the WAL sent
+        self.meanwhile = None  # what happens while nothing comes
 
     # Frames
 
@@ -132,6 +133,11 @@ class Client:
                 part = self.socket.recv(size - len(data))
             except ConnectionResetError:
                 part = b""
+            except TimeoutError:
+                if not self.meanwhile:
+                    raise
+                self.meanwhile()
+                continue
             if not part:
                 raise Gone
             data += part
@@ -229,8 +235,12 @@ class Client:
         self.send(b"W", b"\0\0\0")  # CopyBothResponse
         return self
 
-    def until_gone(self):
-        """Answers whatever comes until the client closes the connection."""
+    def until_gone(self, meanwhile=None):
+        """Answers whatever comes until the client closes the connection; what is to happen
+        while it does not."""
+        if meanwhile:
+            self.meanwhile = meanwhile
+            self.socket.settimeout(0.05)
         with contextlib.suppress(Gone):
             while True:
                 kind, body = self.message()

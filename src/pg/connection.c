@@ -229,19 +229,24 @@ fail_query(PgConnection *connection, const PGresult *result)
     return advice ? hint(failed, "%s", advice) : failed;
 }
 
-static void
+static int
 copy_table(const PGresult *result, Arena *arena, PgTable *ret_table)
 {
     PgTable table = {.rows = (size_t)PQntuples(result),
                      .columns = (size_t)PQnfields(result),
                      .copies = PQresultStatus(result) == PGRES_COPY_BOTH};
     table.values = arena_alloc(arena, (table.rows * table.columns + 1) * sizeof(char *));
-    for (size_t r = 0; r < table.rows; r++)
-        for (size_t c = 0; c < table.columns; c++)
-            if (!PQgetisnull(result, (int)r, (int)c))
-                table.values[r * table.columns + c] =
-                    arena_dup(arena, PQgetvalue(result, (int)r, (int)c));
+    for (size_t i = 0; i < table.rows * table.columns; i++) {
+        int row = (int)(i / table.columns), column = (int)(i % table.columns);
+        const char *value = PQgetvalue(result, row, column);
+        if (PQgetisnull(result, row, column))
+            continue;
+        if (strlen(value) != (size_t)PQgetlength(result, row, column))
+            return fail(ERR_DATA, "the server's answer has a zero byte in it");
+        table.values[i] = arena_dup(arena, value);
+    }
     *ret_table = table;
+    return 0;
 }
 
 int
@@ -272,8 +277,7 @@ pg_query(PgConnection *connection, Arena *arena, const char *command, const char
         return fail_libpq(connection);
     if (PQresultStatus(kept) == PGRES_FATAL_ERROR || PQresultStatus(kept) == PGRES_BAD_RESPONSE)
         return fail_query(connection, kept);
-    copy_table(kept, arena, ret_table);
-    return 0;
+    return copy_table(kept, arena, ret_table);
 }
 
 const char *

@@ -21,6 +21,7 @@
     X(PQgetCopyData)                                                                               \
     X(PQgetResult)                                                                                 \
     X(PQgetisnull)                                                                                 \
+    X(PQgetlength)                                                                                 \
     X(PQgetvalue)                                                                                  \
     X(PQhost)                                                                                      \
     X(PQisBusy)                                                                                    \
@@ -62,6 +63,7 @@ int libpq_load(void);
 #define PQgetCopyData libpq_functions.PQgetCopyData
 #define PQgetResult libpq_functions.PQgetResult
 #define PQgetisnull libpq_functions.PQgetisnull
+#define PQgetlength libpq_functions.PQgetlength
 #define PQgetvalue libpq_functions.PQgetvalue
 #define PQhost libpq_functions.PQhost
 #define PQisBusy libpq_functions.PQisBusy

@@ -6,8 +6,10 @@ import shutil
 
 import pytest
 
+from faults import Clock
 from home import WALDEN, Home
 from pg import Postgres, short_directory
+from walsender import Walsender
 
 
 def pytest_configure(config):
@@ -53,3 +55,16 @@ def postgres(workdir, home):
     with Postgres(workdir / "pg", archive_to=home.incoming) as server:
         home.configure(conninfo=server.conninfo, streaming_conninfo=server.conninfo)
         yield server
+
+
+@pytest.fixture
+def sender():
+    """A scripted walsender."""
+    sender = Walsender()
+    yield sender
+    sender.close()
+
+
+@pytest.fixture
+def clock(workdir):
+    return Clock(workdir / "clock")

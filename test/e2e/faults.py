@@ -5,6 +5,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import struct
 
 from home import BUILT, Home
 from wal import make_wal, segment_name, wal_bytes
@@ -21,6 +22,20 @@ def fault_environment(directory, **settings):
     options = env.get("ASAN_OPTIONS", "")
     env["ASAN_OPTIONS"] = f"{options}:verify_asan_link_order=0:detect_leaks=0"
     return env
+
+
+class Clock:
+    """The time of a process with `env`, which the test moves on; sleeping takes it none."""
+
+    def __init__(self, path):
+        self.path, self.ahead = path, 0
+        self.path.write_bytes(bytes(8))
+        self.env = fault_environment("/nowhere", clock=path)
+
+    def advance(self, seconds):
+        self.ahead += seconds * 1000
+        with open(self.path, "r+b") as file:
+            file.write(struct.pack("=q", self.ahead))
 
 
 def digest(data):

@@ -4,15 +4,13 @@ one does on demand: what is received is the stream, byte for byte, or nothing; a
 reason."""
 
 import random
+import re
 import struct
-import time
 
 import pytest
 
-from faults import fault_environment
-from support import wait_for
 from wal import MIB, SYSID, segment_name
-from walsender import Gone, Refusal, Rows, Walsender, received, receiving, refused, row, wal
+from walsender import Gone, Refusal, Rows, lsn_text, received, receiving, refused, row, wal
 
 FIRST = 3  # the segment where streams begin
 START = FIRST * MIB
@@ -20,35 +18,9 @@ KIB = 1024
 
 
 @pytest.fixture
-def sender():
-    sender = Walsender()
-    yield sender
-    sender.close()
-
-
-@pytest.fixture
 def site(home, sender):
     home.configure(archiver="off", streaming_archiver="on", streaming_conninfo=sender.conninfo)
     return home
-
-
-class Clock:
-    """The receiver's time, which the test moves on; sleeping takes none. See test/fault."""
-
-    def __init__(self, path):
-        self.path, self.ahead = path, 0
-        self.advance(0)
-        self.env = fault_environment("/nowhere", clock=path)
-
-    def advance(self, seconds):
-        self.ahead += seconds * 1000
-        with open(self.path, "r+b" if self.path.exists() else "wb") as file:
-            file.write(struct.pack("=q", self.ahead))
-
-
-@pytest.fixture
-def clock(workdir):
-    return Clock(workdir / "clock")
 
 
 def files(home):
@@ -531,3 +503,152 @@ def test_another_cluster_when_it_comes_again(site, sender, clock):
         code, err = receiver.end()
     assert code == 1 and str(SYSID) in err and str(SYSID + 1) in err
     assert received(site) == data[:1000] + bytes(MIB - 1000)
+
+
+# Timelines
+
+
+def history(*switches):
+    """The text of a history file: pairs of timeline and position."""
+    return "".join(f"{tli}\t{lsn_text(lsn)}\tno recovery target specified\n" for tli, lsn in switches)
+
+
+@pytest.mark.parametrize("following", [2, 7, 4_000_000_000])
+def test_next_timeline(site, sender, following):
+    """Numbers may be left out. The switch is in the middle of a segment, which both have."""
+    switch = START + MIB + 1000
+    sender.histories[following] = history((1, switch))
+    old, new = wal(FIRST, 2)[: MIB + 1000], wal(FIRST + 1, 1, timeline=following)
+    with receiving(site):
+        client = sender.accept().begin()
+        client.wal(START, old)
+        client.switch(following, switch)
+        client.begin()
+        assert (client.timeline, client.start) == (following, START + MIB)
+        assert (site.streaming / f"{following:08X}.history").read_text() == history((1, switch))
+        client.wal(START + MIB, new)
+        client.flushed(START + 2 * MIB)
+    assert received(site) == old + bytes(MIB - 1000)
+    assert received(site, following) == new
+
+
+def test_next_timeline_began_before_what_was_received(site, sender):
+    """We had more of the old one than became history. It stays, and is not in the way."""
+    switch = START + 500
+    sender.histories[2] = history((1, switch))
+    old, new = wal(FIRST, 2), wal(FIRST, 3, timeline=2)
+    with receiving(site):
+        client = sender.accept().begin()
+        client.wal(START, old)
+        client.switch(2, switch)
+        client.begin()
+        assert (client.timeline, client.start) == (2, START)
+        client.wal(START, new)
+        client.flushed(START + 3 * MIB)
+    assert received(site) == old and received(site, 2) == new
+
+
+def test_timelines_that_ended_while_nobody_listened(site, sender):
+    """Each is asked for up to its end: one ends after WAL, the next has none that we lack."""
+    sender.timeline, sender.slots["walden"] = 5, START - 1
+    sender.histories = {5: history((1, START), (3, START)), 3: history((1, START))}
+    site.configure(slot_name="walden")
+    with receiving(site):
+        client = sender.accept().begin()
+        assert (client.timeline, client.start) == (1, START - MIB)
+        client.wal(START - MIB, wal(FIRST - 1, 1))
+        client.switch(3, START)
+        assert client.serve().endswith("TIMELINE 3")
+        client.give(row(next_tli="5", next_tli_startpos=lsn_text(START)))
+        client.begin()
+        assert (client.timeline, client.start) == (5, START)
+        client.wal(START, wal(FIRST, 1, timeline=5))
+        client.flushed(START + MIB)
+    assert files(site) == [segment_name(FIRST - 1), "00000003.history", "00000005.history",
+                           segment_name(FIRST, 5)]
+
+
+@pytest.mark.parametrize(
+    "following, switch",
+    [(1, START + 1000), (0, START + 1000), (2**32, START + 1000), (2, START + 1001), (2, 2**63)],
+    ids=["the same", "none", "a large one", "a gap", "a large gap"],
+)
+@pytest.mark.parametrize("when", ["at once", "after WAL"])
+def test_bad_next_timeline(site, sender, following, switch, when):
+    sender.histories[following] = history((1, switch))
+    data = wal(FIRST, 1)[:1000]
+    with receiving(site) as receiver:
+        client = sender.accept()
+        if when == "at once":
+            client.serve()
+            client.give(row(next_tli=str(following), next_tli_startpos=lsn_text(switch)))
+        else:
+            client.begin()
+            client.wal(START, data)
+            client.switch(following, switch)
+        client.until_gone()
+        code, err = receiver.end()
+    assert code == 1 and "timeline" in err and segment_name(FIRST) in err
+    assert files(site) == ([] if when == "at once" else [f"{segment_name(FIRST)}.partial"])
+    assert received(site)[:1000] == (b"" if when == "at once" else data)
+
+
+BAD_HISTORIES = {
+    "empty": "",
+    "only comments": "# nothing\n\n",
+    "a word": "one\t0/300000\tx\n",
+    "no position": "1\n",
+    "a bad position": "1\t300000\tx\n",
+    "timeline 0": "0\t0/300000\tx\n",
+    "not ascending": history((1, START), (1, START)),
+    "its own parent": history((1, START), (5, START)),
+    "a child": history((1, START), (6, START)),
+    "a zero byte": history((1, START)) + "\0" + history((7, START)),
+    "binary": bytes(range(1, 256)),
+    "huge": b"x" * 8 * MIB,
+    "NULL": None,
+}
+
+
+@pytest.mark.parametrize("text", BAD_HISTORIES.values(), ids=BAD_HISTORIES)
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_bad_history(site, sender, text, when):
+    """Neither is it stored, nor any WAL of its timeline asked for."""
+    sender.histories[5] = text
+    with receiving(site) as receiver:
+        if when == "at once":
+            sender.timeline = 5
+            client = sender.accept()
+        else:
+            client = sender.accept().begin()
+            client.switch(5, START)
+        client.until_gone()
+        code, err = receiver.end()
+    assert code == 1 and re.search("history of timeline 5|TIMELINE_HISTORY 5|zero byte", err), err
+    assert files(site) == []
+    assert not any("TIMELINE 5" in command for command in client.commands)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Rows(["filename", "content"], []), row(filename="00000006.history", content=history((1, START))),
+     row(filename="00000005.history"), row(filename=None, content=history((1, START))),
+     Refusal("58P01", 'could not open file "pg_wal/00000005.history"')],
+    ids=["no rows", "another file", "no contents", "no name", "gone"],
+)
+def test_odd_answers_to_timeline_history(site, sender, answer):
+    sender.timeline = 5
+    sender.answers["TIMELINE_HISTORY"] = answer
+    code, err, _ = refused(site, sender)
+    assert code == 1 and err
+    assert files(site) == []
+
+
+def test_long_history(site, sender):
+    """Nobody has had so many timelines; it would work."""
+    text = history(*((number, number * 100) for number in range(1, 30_000)))
+    sender.timeline, sender.histories[30_000] = 30_000, text
+    with receiving(site):
+        client = sender.accept().begin()
+        assert client.timeline == 30_000
+    assert (site.streaming / f"{30_000:08X}.history").read_text() == text

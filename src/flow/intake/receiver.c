@@ -111,6 +111,9 @@ read_history(Session *session, Timeline timeline, const char **ret_text, History
     const char *text = NULL;
     TRY(pg_timeline_history(session->connection, session->arena, timeline, &text));
     TRY(wrap(history_parse(text, session->arena, ret_history), "history of timeline %u", timeline));
+    if (ret_history->entries[ret_history->count - 1].parent >= timeline)
+        return fail(ERR_DATA, "history of timeline %u: its parent is timeline %u", timeline,
+                    ret_history->entries[ret_history->count - 1].parent);
     *ret_text = text;
     return 0;
 }

@@ -505,6 +505,24 @@ def test_another_cluster_when_it_comes_again(site, sender, clock):
     assert received(site) == data[:1000] + bytes(MIB - 1000)
 
 
+@pytest.mark.parametrize("size", ["16MB", "2MB"])
+def test_another_segment_size_when_it_comes_again(site, sender, clock, size):
+    """What is there says nothing of where to go on: positions must not be guessed from it."""
+    data = wal(FIRST, 1)
+    with receiving(site, env=clock.env) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, data + bytes(1000))
+        client.flushed(START + MIB)
+        client.reset()
+        sender.settings["wal_segment_size"] = size
+        client = sender.accept()
+        client.until_gone()
+        assert not any(command.startswith("START_REPL") for command in client.commands)
+        code, err = receiver.end()
+    assert code == 1 and "wal_segment_size" in err
+    assert received(site) == data + bytes(MIB)
+
+
 # Timelines
 
 

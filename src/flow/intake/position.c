@@ -8,6 +8,7 @@
 #include "flow/intake/intake.h"
 #include "wal/name.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 
 static Timeline
@@ -35,31 +36,43 @@ position_timeline(Lsn lsn, Timeline server_timeline, const History *history)
     return server_timeline;
 }
 
-/* Where the file lets us go on. */
-static bool
+/* What is no file to go on from. */
+enum { NO_POSITION = 1 };
+
+/* Where the file lets us go on, or NO_POSITION. */
+static int
 position_of(const char *directory, const char *file, uint32_t segment_size,
             WalPosition *ret_position)
 {
     WalName name;
     WalPosition position;
-    if (!wal_name_parse(file, &name) || (name.kind != WAL_SEGMENT && name.kind != WAL_PARTIAL) ||
-        !wal_segment_start(&name, segment_size, &position.lsn))
-        return false;
+    struct stat st;
+    if (!wal_name_parse(file, &name) || (name.kind != WAL_SEGMENT && name.kind != WAL_PARTIAL))
+        return NO_POSITION;
+    AUTO(free) char *path = mem_printf("%s/%s", directory, file);
+    if (stat(path, &st) < 0) /* archived meanwhile, or we do not know */
+        return errno == ENOENT ? NO_POSITION : fail_errno("stat '%s'", path);
+    /* Under another segment size the same name is another position. */
+    if (st.st_size != (off_t)segment_size && wal_segment_size_valid((uint64_t)st.st_size))
+        return hint(fail(ERR_DATA,
+                         "'%s' is of a server whose wal_segment_size was %lld bytes, and now it is "
+                         "%u",
+                         path, (long long)st.st_size, segment_size),
+                    "if that was changed, take a base backup and move what is there to where "
+                    "archive_command puts its files");
+    if (!wal_segment_start(&name, segment_size, &position.lsn))
+        return NO_POSITION;
     position.timeline = name.timeline;
     if (name.kind == WAL_SEGMENT) {
-        struct stat st;
-        AUTO(free) char *path = mem_printf("%s/%s", directory, file);
-        if (stat(path, &st) < 0) /* archived meanwhile */
-            return false;
         if (st.st_size != (off_t)segment_size) {
             log_warning("'%s' is %lld bytes long, not %u: it is not taken for a whole segment",
                         path, (long long)st.st_size, segment_size);
-            return false;
+            return NO_POSITION;
         }
         position.lsn += segment_size;
     }
     *ret_position = position;
-    return true;
+    return 0;
 }
 
 int
@@ -72,9 +85,11 @@ position_find(const char *directory, uint32_t segment_size, Timeline server_time
     ssize_t best_index = -1;
     bool foreign = false;
     for (size_t i = 0; i < files.count; i++) {
-        WalPosition position;
-        if (!position_of(directory, files.items[i], segment_size, &position))
+        WalPosition position = {0};
+        int result = position_of(directory, files.items[i], segment_size, &position);
+        if (result == NO_POSITION)
             continue;
+        TRY(result);
         ssize_t index = timeline_index(history, server_timeline, position.timeline);
         foreign |= index < 0;
         if (index > best_index || (index >= 0 && index == best_index && position.lsn > best.lsn)) {

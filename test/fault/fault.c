@@ -200,7 +200,11 @@ finish(Mode mode, long result)
 }
 
 /* The system call itself, unless the operation is to fail. */
-#define PERFORM(mode, ...) ((mode) == ERROR ? -1 : finish(mode, syscall(__VA_ARGS__)))
+#define PERFORM(mode, ...)                                                                         \
+    ({                                                                                             \
+        Mode once_ = (mode);                                                                       \
+        once_ == ERROR ? -1 : finish(once_, syscall(__VA_ARGS__));                                 \
+    })
 
 static size_t
 write_size(Mode mode, size_t size)

@@ -18,6 +18,7 @@ sections "Message Flow" (Start-up, Simple Query, COPY Operations), "Streaming Re
 import collections
 import contextlib
 import re
+import select
 import signal
 import socket
 import struct
@@ -64,7 +65,6 @@ class Walsender:
         self.slots = {}  # position by name
         self.password = None
         self.answers = {}
-        self.on_status = lambda status: None
         self.clients = []
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.socket.settimeout(PATIENCE)
@@ -76,8 +76,12 @@ class Walsender:
             client.socket.close()
         self.socket.close()
 
-    def accept(self):
-        """The next connection, ready for commands."""
+    def accept(self, process=None):
+        """The next connection, ready for commands. Gone if there is none because the process has
+        ended."""
+        while process and not select.select([self.socket], [], [], 0.02)[0]:
+            if process.poll() is not None:
+                raise Gone
         connection, _ = self.socket.accept()
         client = Client(self, connection)
         self.clients.append(client)
@@ -115,6 +119,7 @@ class Client:
         self.parameters, self.commands, self.statuses = {}, [], []
         self.end = 0  # of the WAL sent
         self.meanwhile = None  # what happens while nothing comes
+        self.on_status = lambda status: None
 
     # Frames
 
@@ -151,7 +156,7 @@ class Client:
             raise Gone
         if kind == b"d" and body[:1] == b"r":
             status = Status(*struct.unpack(">xQQQQ?", body))
-            self.sender.on_status(status)
+            self.on_status(status)
             self.statuses.append(status)
         return kind, body
 
@@ -253,7 +258,11 @@ class Client:
     def wal(self, lsn, data):
         """XLogData."""
         self.end = lsn + len(data)
-        self.copy(b"w" + struct.pack(">QQQ", lsn, self.end, 0) + data)
+        self.raw(self.wal_frame(lsn, data))
+
+    @staticmethod
+    def wal_frame(lsn, data):
+        return b"d" + struct.pack(">IcQQQ", len(data) + 29, b"w", lsn, lsn + len(data), 0) + data
 
     def keepalive(self, reply=False):
         self.copy(b"k" + struct.pack(">QQ?", self.end, 0, reply))

@@ -27,7 +27,7 @@ typedef struct Receiver {
     const ServerConfig *server;
     bool begun;       /* has streamed once: from now on it comes again */
     bool lively;      /* has streamed since the last pause */
-    bool disk_failed; /* the failure is no matter of connections */
+    bool disk_failed; /* the stream's end is no matter of connections */
 } Receiver;
 
 /* What one connection knows of the server */
@@ -275,7 +275,7 @@ static bool
 passes(const Receiver *receiver, int64_t started_ms)
 {
     ErrorClass class = error_last()->class;
-    if (receiver->disk_failed)
+    if (error_last()->os_error) /* our system's, not the connection's */
         return false;
     if (class == ERR_BUSY)
         return receiver->begun || clock_ms() - started_ms < SLOT_PATIENCE_MS;

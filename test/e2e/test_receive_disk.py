@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: PostgreSQL
+"""walden receive-wal on a disk that stalls, fails, is full, or is lost with the process at any moment:
+what it calls flushed is what would be there after a crash of the machine, and the next receiver goes
+on from there."""
+
+import errno
+import os
+import shutil
+import signal
+
+import pytest
+
+from faults import fault_environment
+from home import Home
+from support import beside, wait_for
+from test_disk_full import Disk, as_root
+from wal import MIB, segment_name, segment_start
+from walsender import Gone, lsn_text, received, receiving, wal
+
+FIRST = 3
+START = FIRST * MIB
+SYNCS = "fsync,fdatasync"
+STEP = 5  # every fifth operation goes wrong, unless all of them shall
+
+
+@pytest.fixture
+def site(home, sender):
+    home.configure(archiver="off", streaming_archiver="on", streaming_conninfo=sender.conninfo)
+    return home
+
+
+class Platter:
+    """What a crash of the machine would leave of streaming/, by the record of what was done
+    (test/fault). Writes count from the next fsync of their file, names from that of their
+    directory; a name that was changed is one of the two."""
+
+    def __init__(self, home, record):
+        self.directory, self.record, self.position = home.streaming, record, 0
+        self.written, self.synced, self.named = {}, {}, set()
+
+    def catch_up(self):
+        if not self.record.exists():
+            return
+        with open(self.record, encoding="utf-8") as file:
+            file.seek(self.position)
+            while (line := file.readline()).endswith("\n"):
+                self.take(*line.split())
+                self.position = file.tell()
+
+    def take(self, operation, path, *more):
+        match operation:
+            case "create":
+                self.written.setdefault(path, 0)
+            case "pwrite":
+                self.written[path] = max(self.written[path], int(more[0]) + int(more[1]))
+            case "fsync" if path == str(self.directory):
+                self.named |= self.written.keys()
+            case "fsync" if path in self.written:
+                self.synced[path] = self.written[path]
+            case "rename":
+                for what in (self.written, self.synced):
+                    if path in what:
+                        what[more[0]] = what.pop(path)
+                if path in self.named:
+                    self.named.add(more[0])
+
+    def end(self, start=START):
+        """Up to where WAL is safe."""
+        self.catch_up()
+        while True:
+            path = str(self.directory / segment_name(start // MIB))
+            if path not in self.named:
+                path += ".partial"
+            safe = self.synced.get(path, 0) if path in self.named else 0
+            if safe < MIB:
+                return start + safe
+            start += MIB
+
+    def check(self, status):
+        end = self.end()
+        assert status.flushed <= end, f"{lsn_text(status.flushed)} is not safe, {lsn_text(end)} is"
+
+
+# Stalls
+
+
+def test_keepalives_are_answered_while_the_disk_stalls(site, sender, workdir):
+    data, gate = wal(FIRST, 3), workdir / "gate"
+    gate.touch()
+    with receiving(site, env=fault_environment(site.streaming, only=SYNCS, gate=gate)) as receiver:
+        client = sender.accept().begin()
+        client.status()
+        client.wal(START, data[:1000])
+        for _ in range(10):
+            assert client.asked().flushed == START
+        client.wal(START + 1000, data[1000:])
+        for _ in range(10):
+            assert client.asked().flushed == START
+        gate.unlink()
+        client.flushed(START + len(data))
+        assert receiver.process.poll() is None
+    assert received(site) == data
+
+
+def test_more_than_fits_while_the_disk_stalls(site, sender, workdir):
+    """The receiver stops to listen, so that its memory does not grow, but goes on to speak."""
+    data, gate = wal(FIRST, 1) * 48, workdir / "gate"
+    gate.touch()
+    with receiving(site, env=fault_environment(site.streaming, only=SYNCS, gate=gate)) as receiver:
+        client = sender.accept().begin()
+        client.socket.settimeout(1)
+        sent = 0
+        with pytest.raises(TimeoutError):
+            while sent < len(data):
+                client.socket.sendall(client.wal_frame(START + sent, data[sent : sent + MIB]))
+                sent += MIB
+        assert 16 * MIB <= sent < 40 * MIB
+        client.socket.settimeout(30)
+        count = len(client.statuses)
+        while len(client.statuses) < count + 3:
+            assert client.status().flushed == START
+        client.reset()  # in the middle of a message
+        gate.unlink()
+        client = sender.accept().begin()
+        assert client.start >= START + 16 * MIB
+        client.wal(client.start, data[client.start - START :])
+        client.flushed(START + len(data))
+        assert receiver.process.poll() is None
+    assert received(site) == data
+
+
+def test_stop_while_the_disk_stalls(site, sender, workdir):
+    """What was received is made durable first, however long that takes."""
+    data, gate = wal(FIRST, 1)[:1000], workdir / "gate"
+    gate.touch()
+    with receiving(site, env=fault_environment(site.streaming, only=SYNCS, gate=gate)) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, data)
+        assert client.asked().flushed == START
+        receiver.process.send_signal(signal.SIGTERM)
+        gate.unlink()
+        client.flushed(START + 1000)
+        with pytest.raises(Gone):
+            while True:
+                client.message()
+        assert receiver.end()[0] == 143
+    assert received(site)[:1000] == data
+
+
+# Failures
+
+
+def receive_all(site, sender, data, platter, **kw):
+    """One receiver, which gets what it asks for of the stream until it ends or has flushed
+    everything; its exit code, standard error, and last client."""
+    with receiving(site, **kw) as receiver:
+        try:
+            client = sender.accept(receiver.process)
+        except Gone:
+            return *receiver.end(), None
+        client.on_status = platter.check
+        try:
+            client.begin()
+            assert client.start <= platter.end() and client.start % MIB == 0
+            for at in range(client.start, START + len(data), 100_000):
+                client.wal(at, data[at - START : at - START + 100_000])
+                client.keepalive(reply=at % 300_000 == 0)
+            client.keepalive(reply=True)
+            client.flushed(START + len(data))
+            code, err = receiver.stop(client)
+        except Gone:
+            code, err = receiver.end()
+        return code, err, client
+
+
+def test_a_failed_sync_is_never_made_up_for(site, sender, workdir):
+    """The kernel tells of it once; the receiver ends, and says nothing of what may be lost."""
+    data = wal(FIRST, 1)
+    env = fault_environment(site.streaming, only=SYNCS, at=1, mode="error", errno=errno.EIO)
+    with receiving(site, env=env) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, data[:1000])
+        client.keepalive(reply=True)
+        client.until_gone()
+        code, err = receiver.end()
+    assert code == 1 and "Input/output error" in err and "gap" not in err
+    assert {status.flushed for status in client.statuses} == {START}
+
+
+# No room
+
+
+@pytest.fixture
+def disk(workdir):
+    disk = Disk(workdir / "disk", 2 * 1024 + 512)
+    yield disk
+    as_root("umount", disk.path)
+
+
+@pytest.mark.parametrize("when", ["at once", "in the stream"])
+def test_no_room(site, sender, disk, workdir, when):
+    """It ends and says what is to be done; it goes on when there is room."""
+    site.streaming = disk.path / "streaming"
+    site.configure(streaming_wals_directory=site.streaming)
+    data, platter = wal(FIRST, 5), Platter(site, workdir / "done")
+    env = fault_environment(site.streaming, done=workdir / "done")
+    if when == "at once":
+        disk.fill()
+    for _ in range(2):
+        code, err, client = receive_all(site, sender, data, platter, env=env)
+        assert code == 1 and "No space left on device" in err, err
+        assert "free space" in err and "gap" not in err
+    if when == "in the stream":
+        assert received(site)[: 2 * MIB] == data[: 2 * MIB]
+        assert segment_name(FIRST + 2) in err
+    disk.resize(16 * 1024)
+    code, err, client = receive_all(site, sender, data, platter, env=env)
+    assert code == 0, err
+    assert client.start == (START if when == "at once" else START + 2 * MIB)
+    assert received(site) == data
+
+
+def test_no_room_for_a_history(site, sender, disk, clock):
+    """In the middle of a stream that was long at work: the same end."""
+    site.streaming = disk.path
+    site.configure(streaming_wals_directory=site.streaming)
+    sender.histories[2] = f"1\t{lsn_text(START + MIB)}\treason\n"
+    with receiving(site, env=clock.env) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, wal(FIRST, 1))
+        client.flushed(START + MIB)
+        disk.fill()
+        client.switch(2, START + MIB)
+        client.until_gone()
+        code, err = receiver.end()
+        assert code == 1 and "No space left on device" in err and "free space" in err
+    disk.empty()
+    sender.timeline = 2
+    with receiving(site):
+        client = sender.accept().begin()
+        assert (client.timeline, client.start) == (1, START + MIB)
+
+
+# Two at once
+
+
+def test_five_at_the_same_moment(site, sender):
+    """One receives; the others say so and end."""
+    with beside(site, "receive-wal", "main") as a, beside(site, "receive-wal", "main") as b, \
+            beside(site, "receive-wal", "main") as c:
+        client = sender.accept().begin()
+        client.wal(START, wal(FIRST, 1))
+        client.flushed(START + MIB)
+        wait_for(lambda: sum(process.poll() is not None for process in (a, b, c)) == 2, 30)
+        for process in (a, b, c):
+            if process.poll() is not None:
+                _, err = process.communicate()
+                assert process.returncode == 1
+                assert b"Another receive-wal process is already running" in err
+        client.asked()
+    assert received(site) == wal(FIRST, 1)

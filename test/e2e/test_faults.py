@@ -140,6 +140,6 @@ def test_library_counts_and_fails(memdir):
     env = fault_environment(memdir, at=2, mode="torn")
     done = execute(["/bin/sh", "-c", f"echo 123 > {target}"], env=env)
     assert done.returncode == -9 and target.read_bytes() == b"12"
-    env = fault_environment(memdir, at=1, mode="kill-after", trace=f"{memdir}.trace")
+    env = fault_environment(memdir, at=1, mode="kill-after")
     done = execute(["mkdir", f"{memdir}/new", f"{memdir}/other"], env=env)
     assert done.returncode == -9 and (memdir / "new").is_dir() and not (memdir / "other").exists()

@@ -162,7 +162,8 @@ def test_bad_frames(site, sender, clock, frame):
         client = sender.accept().begin()
         client.wal(START, data[:1000])
         client.raw(frame)
-        client.until_gone(lambda: clock.advance(2))
+        client.while_waiting(lambda: clock.advance(2))
+        client.until_gone()
         client = sender.accept().begin()
         assert client.start == START
         client.wal(START, data)
@@ -182,7 +183,7 @@ def test_keepalives_are_answered_at_once(site, sender, clock):
         for _ in range(20):
             client.asked()
         client.wal(START, wal(FIRST, 1)[:1000])
-        clock.advance(10)
+        client.while_waiting(lambda: clock.advance(1))
         client.flushed(START + 1000)
 
 

@@ -240,12 +240,13 @@ class Client:
         self.send(b"W", b"\0\0\0")  # CopyBothResponse
         return self
 
-    def until_gone(self, meanwhile=None):
-        """Answers whatever comes until the client closes the connection; what is to happen
-        while it does not."""
-        if meanwhile:
-            self.meanwhile = meanwhile
-            self.socket.settimeout(0.05)
+    def while_waiting(self, action):
+        """What is to happen, again and again, while the client says nothing."""
+        self.meanwhile = action
+        self.socket.settimeout(0.05)
+
+    def until_gone(self):
+        """Answers whatever comes until the client closes the connection."""
         with contextlib.suppress(Gone):
             while True:
                 kind, body = self.message()

@@ -187,6 +187,9 @@ static int
 find_position(const Receiver *receiver, const Session *session, WalPosition *ret_position)
 {
     const char *directory = receiver->server->streaming_wals_directory;
+    /* The receiver before us may have been killed after it gave a segment its name: the server is
+     * told that we have it, and then a crash of the machine must not take the name away. */
+    TRY(dir_sync(directory));
     int result = position_find(directory, session->segment_size, session->system.timeline,
                                &session->history, ret_position);
     if (result == POSITION_NONE)

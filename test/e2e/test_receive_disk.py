@@ -14,7 +14,7 @@ from faults import fault_environment
 from home import Home
 from support import beside, wait_for
 from test_disk_full import Disk, as_root
-from wal import MIB, segment_name, segment_start
+from wal import MIB, segment_name
 from walsender import Gone, lsn_text, received, receiving, wal
 
 FIRST = 3

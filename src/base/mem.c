@@ -3,6 +3,9 @@
  * together; large requests get a chunk of their own. */
 #include "base/mem.h"
 
+#include <assert.h>
+#include <limits.h>
+#include <malloc.h>
 #include <stdint.h>
 
 enum { ARENA_CHUNK = 64 << 10, ARENA_ALIGN = _Alignof(max_align_t) };
@@ -46,6 +49,15 @@ mem_resize(void *pointer, size_t count, size_t size)
     if (!resized)
         mem_exhausted(total);
     return resized;
+}
+
+void
+mem_keep(size_t max)
+{
+    enum { PIECE = 4 << 20 }; /* larger ones are mapped, each for itself */
+    assert(max <= INT_MAX);
+    mallopt(M_MMAP_THRESHOLD, PIECE);
+    mallopt(M_TRIM_THRESHOLD, (int)max);
 }
 
 char *

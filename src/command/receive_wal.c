@@ -14,6 +14,9 @@
 /* Who only wants to know whether a receiver runs takes the lock for a moment. */
 enum { LOCK_WAIT_MS = 200, STOP_WAIT_MS = 10000, STOP_POLL_MS = 50 };
 
+/* Bytes; what waits to be written while the disk is slow comes and goes. */
+enum { KEPT_MEMORY = 32 << 20 };
+
 enum Option { CREATE_SLOT, IF_NOT_EXISTS, DROP_SLOT, IF_EXISTS, STOP, RESET };
 
 static const CommandOption options[] = {
@@ -180,6 +183,7 @@ receive(const Invocation *invocation, const ServerConfig *server)
     AUTO(free) char *prefix = mem_printf("%s: ", server->name);
     Teller teller = {invocation->report, prefix};
     ReceiverSpec spec = {server, tell, &teller};
+    mem_keep(KEPT_MEMORY);
     int result = receiver_run(&spec);
     assert(result < 0);
     if (error_last()->class != ERR_STOPPED)

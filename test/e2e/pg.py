@@ -159,6 +159,15 @@ class Postgres:
             self.process.wait()
             self.process = None
 
+    def kill_all(self):
+        """kill -9 of the postmaster and of all that it has started, as a power failure would."""
+        task = pathlib.Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        self.process.send_signal(signal.SIGSTOP)  # it starts nobody meanwhile
+        children = [int(pid) for pid in task.read_text().split()]
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        self.kill()
+
     def reload(self):
         self.process.send_signal(signal.SIGHUP)
 

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Who is measured: each prepares itself, names its command and shows what it stored."""
+"""Who archives: each prepares itself, names its command and shows what it stored."""
 
 import os
-import pathlib
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "test" / "e2e"))
-import pg
+from common import fresh, pg
 from home import BARMAN, WALDEN, Home
 
 WORKERS = 2
@@ -31,13 +28,6 @@ CODECS = [
     Codec("zstd", 3, 'exec zstd -3 -q "$1" -o "$2"', ["zstd", "-dcq"], "zst", "0x28b52ffd"),
     Codec("gzip", 6, 'exec gzip -6 -c "$1" >"$2"', ["gzip", "-dc"], "gz"),
 ]
-
-
-def fresh(directory):
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    pg.give(directory)
-    return directory
 
 
 def copy(wal, names, directory):

@@ -5,4 +5,4 @@ set -euo pipefail
 
 need build quickstart
 build build
-exec /usr/bin/python3 tools/quickstart.py "$@"
+exec /usr/bin/python3 tools/quickstart/quickstart.py "$@"

@@ -84,3 +84,29 @@ crc32c(uint32_t crc_so_far, const void *data, size_t size)
 }
 
 #endif
+
+/* Remainders are polynomials over one bit, the highest power in the lowest bit. */
+static uint32_t
+multiply(uint32_t a, uint32_t b)
+{
+    uint32_t product = 0;
+    for (uint32_t bit = UINT32_C(1) << 31; bit; bit >>= 1) {
+        if (a & bit)
+            product ^= b;
+        b = b & 1 ? b >> 1 ^ polynomial : b >> 1;
+    }
+    return product;
+}
+
+/* Each byte that follows multiplies what was there by x^8; both checksums are inverted alike. */
+uint32_t
+crc32c_combine(uint32_t first, uint32_t second, uint64_t second_size)
+{
+    uint32_t power = UINT32_C(1) << 23; /* x^8 */
+    for (; second_size > 0; second_size >>= 1) {
+        if (second_size & 1)
+            first = multiply(power, first);
+        power = multiply(power, power);
+    }
+    return first ^ second;
+}

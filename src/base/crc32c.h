@@ -10,7 +10,11 @@
  * there are none. Takes and returns the finished value: crc32c(0, "123456789", 9) is 0xE3069283. */
 uint32_t crc32c(uint32_t crc_so_far, const void *data, size_t size);
 
-/* The same without the processor's instruction; only for tests to compare the two. */
+/* The checksum of bytes that were checked in two parts: of the first, of the second alone (from 0),
+ * and how many bytes the second has. */
+uint32_t crc32c_combine(uint32_t first, uint32_t second, uint64_t second_size);
+
+/* The same as crc32c without the processor's instruction; only for tests to compare the two. */
 uint32_t crc32c_portable(uint32_t crc_so_far, const void *data, size_t size);
 
 #endif

@@ -60,6 +60,32 @@ void wal_checker_free(WalChecker *checker);
  * fault, with the address of page or record and the reason; do not push more after that. */
 int wal_checker_push(WalChecker *checker, const void *data, size_t size);
 
+/* What the check of one segment leaves to its neighbours; chain.h holds them together. */
+enum { WAL_LEAD_SIZE = 16, WAL_RECORD_HEADER = 24 };
+typedef struct WalBorder {
+    Lsn start, end; /* of the segment's bytes */
+    Lsn sound;      /* up to here there is WAL without a fault: where that of a partial ends */
+
+    uint32_t rest;  /* bytes of an older record that go on here, by the first page's header */
+    uint32_t taken; /* of these: in this segment */
+    unsigned char lead[WAL_LEAD_SIZE]; /* the first of them */
+    uint32_t tail_crc;                 /* CRC-32C of those behind the lead */
+    bool overwrites;  /* the older record was never finished, says the first page */
+    Lsn first_record; /* the first that begins here with its whole header; 0: none */
+    Lsn first_link;   /* where it links back to */
+
+    Lsn last_record;    /* the last that ends here and began here; 0: none */
+    uint32_t left;      /* bytes of a record that go on in the next segment; 0: none */
+    bool opened;        /* it began here; then: */
+    Lsn open_record;    /* where, */
+    uint32_t open_seen; /* how many bytes of its header are here, */
+    unsigned char open_header[WAL_RECORD_HEADER]; /* which, */
+    uint32_t open_crc;                            /* and the CRC-32C of what follows the header */
+} WalBorder;
+
+/* To be asked after wal_checker_finish has answered 0. */
+void wal_checker_border(const WalChecker *checker, WalBorder *ret_border);
+
 /* The file has ended; a segment must have had all its bytes, a partial may be short. */
 int wal_checker_finish(WalChecker *checker);
 

@@ -34,6 +34,8 @@ struct WalChecker {
     uint32_t crc;      /* of its body so far */
     Lsn previous;      /* start of the last record before it... */
     bool has_previous; /* ...if there was one in this segment */
+    Lsn sound;         /* end of the last record that is whole */
+    WalBorder border;  /* its fields for the beginning of the segment */
     bool ended;        /* no record follows: a segment switch, or the end of a partial */
     bool faulty;       /* it ended with this fault */
     Error fault;
@@ -106,6 +108,8 @@ check_continuation(WalChecker *checker, const PageHeader *header)
     if (checker->here == checker->start) {
         checker->left = header->rest;
         checker->whole = false;
+        checker->border.rest = header->rest;
+        checker->border.overwrites = header->flags & PAGE_OVERWRITES;
     } else if (checker->left > 0 && (header->flags & PAGE_OVERWRITES)) {
         /* A crash cut the record short; the server notes that and begins a new one here, which
          * links to the record before. */
@@ -142,6 +146,18 @@ check_page_after_end(WalChecker *checker, const unsigned char *page, size_t size
 }
 
 /* Records */
+
+/* A record that began in a segment before goes on: what is needed to check it from there. */
+static void
+tail_feed(WalBorder *border, const unsigned char *data, size_t size)
+{
+    size_t lead = border->taken < WAL_LEAD_SIZE ? WAL_LEAD_SIZE - border->taken : 0;
+    if (lead > size)
+        lead = size;
+    memcpy(border->lead + (lead ? border->taken : 0), data, lead);
+    border->tail_crc = crc32c(border->tail_crc, data + lead, size - lead);
+    border->taken += (uint32_t)size;
+}
 
 /* The record's header is complete. */
 static int
@@ -210,6 +226,10 @@ record_feed(WalChecker *checker, const unsigned char *data, size_t size)
         if (checker->seen < RECORD_HEADER)
             return 0;
         TRY(check_link(checker));
+        if (checker->border.first_record == 0) {
+            checker->border.first_record = checker->record;
+            checker->border.first_link = load_u64(checker->header + RECORD_PREV);
+        }
     }
     checker->crc = crc32c(checker->crc, data, size);
     return 0;
@@ -259,14 +279,17 @@ check_records(WalChecker *checker, const unsigned char *page, size_t size)
         size_t part = checker->left < size - at ? checker->left : size - at;
         if (checker->whole)
             TRY(record_feed(checker, page + at, part));
+        else
+            tail_feed(&checker->border, page + at, part);
         checker->left -= (uint32_t)part;
         at += part;
         if (checker->left > 0)
             return 0;
         TRY(record_end(checker, page + at, size - at));
+        at = (at + RECORD_ALIGN - 1) & ~(size_t)(RECORD_ALIGN - 1);
+        checker->sound = checker->here + at;
         if (checker->ended)
             return 0;
-        at = (at + RECORD_ALIGN - 1) & ~(size_t)(RECORD_ALIGN - 1);
     }
     return 0;
 }
@@ -277,10 +300,13 @@ check_page_content(WalChecker *checker, const unsigned char *page, size_t size)
     PageHeader header = {0};
 
     if (size < header_size(checker))
-        return 0; /* the end of a partial */
+        return 0;                   /* the end of a partial */
+    checker->sound = checker->here; /* should it be the end, also of a record that was cut short */
     TRY(check_page_header(checker, page, &header));
     TRY(check_continuation(checker, &header));
     if (checker->here == checker->start && is_end_of_switch(page, &header, size)) {
+        tail_feed(&checker->border, page + PAGE_LONG_HEADER, header.rest);
+        checker->sound = checker->start + PAGE_LONG_HEADER + header.rest;
         checker->left = 0;
         checker->ended = true;
         return 0;
@@ -367,4 +393,23 @@ wal_checker_finish(WalChecker *checker)
     size_t have = checker->have;
     checker->have = 0;
     return have > 0 ? check_page(checker, checker->page, have) : 0;
+}
+
+void
+wal_checker_border(const WalChecker *checker, WalBorder *ret_border)
+{
+    WalBorder border = checker->border;
+    border.start = checker->start;
+    border.end = checker->here;
+    border.sound = checker->sound;
+    border.last_record = checker->has_previous ? checker->previous : 0;
+    border.left = checker->ended ? 0 : checker->left;
+    border.opened = border.left > 0 && checker->whole;
+    if (border.opened) {
+        border.open_record = checker->record;
+        border.open_seen = checker->seen;
+        border.open_crc = checker->crc;
+        memcpy(border.open_header, checker->header, sizeof(border.open_header));
+    }
+    *ret_border = border;
 }

@@ -40,6 +40,8 @@ test_pieces(void **state)
             uint32_t first = crc32c(0, bytes + start, half);
             assert_int_equal(crc32c(first, bytes + start + half, size - half), whole);
             assert_int_equal(crc32c_portable(first, bytes + start + half, size - half), whole);
+            uint32_t second = crc32c(0, bytes + start + half, size - half);
+            assert_int_equal(crc32c_combine(first, second, size - half), whole);
         }
 }
 

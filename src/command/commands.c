@@ -13,6 +13,7 @@ static const Command *const commands[] = {
     &command_run,
     &command_show_servers,
     &command_switch_wal,
+    &command_verify,
 };
 
 const Command *const *

@@ -104,22 +104,6 @@ finish(Handout *out)
     return out->coder ? coder_finish(out->coder) : 0;
 }
 
-static int
-decode_all(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
-{
-    if (!class || !codec_is_program(class) || strcmp(class->name, "custom") != 0)
-        return decode_file(fd, class, out->path, take_plain, out);
-    AUTO(reader) Reader *reader = NULL;
-    AUTO(free) char *block = mem_alloc(BLOCK);
-    size_t got = 0;
-    TRY(reader_open(fd, class, custom, &reader));
-    do {
-        TRY(reader_read(reader, block, BLOCK, out->path, &got));
-        TRY(take_plain(out, block, got));
-    } while (got == BLOCK);
-    return 0;
-}
-
 /* What goes out as it is stored is read through before: the client may be unable to tell that it is
  * damaged. */
 static int
@@ -127,7 +111,7 @@ check_stored(const Handout *out, int fd, const CodecClass *class, const CustomCo
 {
     Handout check = *out;
     check.checking = true;
-    TRY(decode_all(&check, fd, class, custom));
+    TRY(decode_any(fd, class, custom, check.path, take_plain, &check));
     TRY(finish(&check));
     return lseek(fd, 0, SEEK_SET) < 0 ? fail_errno("seek in '%s'", out->path) : 0;
 }
@@ -153,7 +137,7 @@ convert(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom
         TRY(coder_begin(coder, -1, write_out, out));
         out->coder = coder;
     }
-    TRY(decode_all(out, fd, class, custom));
+    TRY(decode_any(fd, class, custom, out->path, take_plain, out));
     return finish(out);
 }
 

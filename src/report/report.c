@@ -12,10 +12,19 @@
 
 struct Report {
     ReportStyle style;
-    json_t *root; /* NULL on the console */
+    json_t *root;  /* NULL on the console */
+    bool progress; /* such a line stands on standard error */
 };
 
 enum { YELLOW = 33, RED = 31 };
+
+static void
+clear_progress(Report *report)
+{
+    if (report->progress)
+        fputs("\r\033[K", stderr);
+    report->progress = false;
+}
 
 Report *
 report_new(const ReportStyle *style)
@@ -36,9 +45,29 @@ report_end(Report *report)
         result = -1;
     if (fflush(stdout) != 0 || ferror(stdout))
         result = -1;
+    clear_progress(report);
     json_decref(report->root);
     free(report);
     return result < 0 ? fail(ERR_IO, "cannot write to standard output") : 0;
+}
+
+bool
+report_is_watched(const Report *report)
+{
+    return !report->root && !report->style.quiet && isatty(STDERR_FILENO);
+}
+
+void
+report_progress(Report *report, const char *format, ...)
+{
+    va_list args;
+    if (!report_is_watched(report))
+        return;
+    clear_progress(report);
+    va_start(args, format);
+    report->progress = vfprintf(stderr, format, args) > 0;
+    va_end(args);
+    fflush(stderr);
 }
 
 bool
@@ -90,8 +119,9 @@ add_message(Report *report, const char *key, const char *text)
 }
 
 static void
-print_prefixed(const Report *report, int colour, const char *prefix, const char *text)
+print_prefixed(Report *report, int colour, const char *prefix, const char *text)
 {
+    clear_progress(report);
     fflush(stdout);
     if (report->style.colour && colour)
         fprintf(stderr, "\033[%dm%s%s\033[0m\n", colour, prefix, text);
@@ -115,10 +145,12 @@ report_info(Report *report, const char *format, ...)
     va_start(args, format);
     AUTO(free) char *text = printable(format, args);
     va_end(args);
-    if (report->root)
+    if (report->root) {
         add_message(report, "_INFO", text);
-    else if (!report->style.quiet)
+    } else if (!report->style.quiet) {
+        clear_progress(report);
         puts(text);
+    }
 }
 
 void

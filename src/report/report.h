@@ -33,6 +33,13 @@ void report_warning(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
 void report_error(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
 void report_failure(Report *report, const Error *error);
 
+/* Does somebody watch: is standard error a terminal, and would it take information? */
+bool report_is_watched(const Report *report);
+
+/* A line on standard error that the next one, or any other message, takes the place of; "" takes it
+ * away. Only where somebody watches. */
+void report_progress(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
+
 bool report_is_json(const Report *report);
 
 /* From now on standard output is for raw data: information is dropped and there will be no JSON. */

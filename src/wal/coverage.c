@@ -247,6 +247,14 @@ coverage_add(Coverage *coverage, const WalFile *row)
     }
 }
 
+void
+coverage_add_range(Coverage *coverage, Timeline timeline, Lsn begin, Lsn end)
+{
+    assert(begin < end && begin % coverage->report.segment_size == 0 &&
+           end % coverage->report.segment_size == 0);
+    add_segment(coverage, &(CoverageRange){.timeline = timeline, .begin = begin, .end = end});
+}
+
 bool
 coverage_add_history(Coverage *coverage, Timeline timeline, const History *history)
 {

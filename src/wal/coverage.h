@@ -93,6 +93,9 @@ AUTO_DEFINE(coverage, Coverage *, coverage_free)
 /* Counts a file. Only name, kind, size and mtime are looked at. */
 void coverage_add(Coverage *coverage, const WalFile *row);
 
+/* Counts a stretch of whole segments of which bytes and times are not known. */
+void coverage_add_range(Coverage *coverage, Timeline timeline, Lsn begin, Lsn end);
+
 /* The contents of this timeline's history file; copied. False, and nothing is added, when its last
  * parent is not older than the timeline itself. */
 bool coverage_add_history(Coverage *coverage, Timeline timeline, const History *history);

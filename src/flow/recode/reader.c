@@ -45,6 +45,12 @@ decode_file(int fd, const CodecClass *class, const char *name, Sink *sink, void 
     return coder_finish(coder);
 }
 
+static bool
+is_custom(const CodecClass *class)
+{
+    return codec_is_program(class) && strcmp(class->name, "custom") == 0;
+}
+
 static int
 pipe_sink(void *context, const void *data, size_t size)
 {
@@ -55,7 +61,7 @@ static void *
 run_decoder(void *argument)
 {
     Reader *reader = argument;
-    if (codec_is_program(reader->class) && strcmp(reader->class->name, "custom") == 0)
+    if (is_custom(reader->class))
         reader->result = program_recode(reader->class, false, 0, reader->custom, reader->source_fd,
                                         reader->pipe_end);
     else
@@ -142,4 +148,21 @@ reader_close(Reader *reader)
         close(reader->fd); /* ends the decoder, should it still write */
     join(reader);
     free(reader);
+}
+
+int
+decode_any(int fd, const CodecClass *class, const CustomCodec *custom, const char *name, Sink *sink,
+           void *context)
+{
+    if (!class || !is_custom(class))
+        return decode_file(fd, class, name, sink, context);
+    AUTO(reader) Reader *reader = NULL;
+    AUTO(free) char *block = mem_alloc(BLOCK);
+    size_t got = 0;
+    TRY(reader_open(fd, class, custom, &reader));
+    do {
+        TRY(reader_read(reader, block, BLOCK, name, &got));
+        TRY(sink(context, block, got));
+    } while (got == BLOCK);
+    return 0;
 }

@@ -21,7 +21,11 @@ void reader_close(Reader *reader);
 AUTO_DEFINE(reader, Reader *, reader_close)
 
 /* Decompresses (or copies) everything from the file's current offset into the sink; the same
- * without a thread, for whoever wants the bytes pushed. */
+ * without a thread, for whoever wants the bytes pushed. Not for the class "custom". */
 int decode_file(int fd, const CodecClass *class, const char *name, Sink *sink, void *context);
+
+/* The same for any class. */
+int decode_any(int fd, const CodecClass *class, const CustomCodec *custom, const char *name,
+               Sink *sink, void *context);
 
 #endif

@@ -273,7 +273,7 @@ acknowledge(const Task *task, const char *range, const char *reason)
                                   : "--acknowledge needs FIRST..LAST, the names of two segments");
         return EXIT_USAGE;
     }
-    if (losses_add(task->server, first, dots + 2, reason) < 0) {
+    if (verify_acknowledge(task->invocation->config, task->server, first, dots + 2, reason) < 0) {
         report_failure(report, error_last());
         return error_last()->class == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
     }

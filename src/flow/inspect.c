@@ -151,8 +151,8 @@ static int
 finish_wal(Stream *stream)
 {
     Inspection *found = stream->found;
-    if (found->plain == 0)
-        return stream->name.kind == WAL_PARTIAL ? 0 : fail(ERR_DATA, "it is empty");
+    if (found->plain == 0 && stream->name.kind == WAL_PARTIAL)
+        return 0;
     if (!stream->checker && !stream->blank)
         TRY(take_header(stream, stream->head, stream->have));
     if (stream->blank)
@@ -210,6 +210,8 @@ open_file(const Inspector *inspector, const char *name, const char *recorded, In
     TRY(file_read(fd, head, sizeof(head), name, &got));
     if (lseek(fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", name);
+    if (got == 0 && wal_kind(name) != WAL_PARTIAL)
+        return conclude(found, INSPECT_DAMAGED, "is empty");
     found->encrypted = looks_encrypted(head, got);
     if (found->encrypted)
         return conclude(found, INSPECT_OPAQUE,

@@ -73,6 +73,11 @@ typedef struct VerifyResult {
 int verify_server(const Config *config, const ServerConfig *server, const VerifyOptions *options,
                   const VerifyObserver *observer, VerifyResult *ret_result);
 
+/* Takes note that the segments from first to last are lost. ERR_USAGE for names that are no range;
+ * refused for an archive that is not there. */
+int verify_acknowledge(const Config *config, const ServerConfig *server, const char *first,
+                       const char *last, const char *reason);
+
 void verify_result_done(VerifyResult *result);
 
 #endif

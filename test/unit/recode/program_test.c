@@ -82,6 +82,7 @@ test_tools(void **state)
         {"snappy", NULL, NULL},
         {"zstd", "zstd -c --ultra -22", "zstd -dc"},
         {"lz4", "lz4 -c -9 -B4 --no-frame-crc --content-size", "lz4 -dc"},
+        {"lz4", "lz4 -c -BX -BD", "lz4 -dc"},
     };
     const char *dir = *state;
     AUTO(free) char *snappy_writes = mem_printf("%sstream_compress", snappy_tool);

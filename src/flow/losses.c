@@ -122,9 +122,8 @@ write_entries(const ServerConfig *server, const json_t *root)
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
     AUTO(free) char *name = file_name(server);
     char *text = json_dumps(root, JSON_INDENT(4) | JSON_ENSURE_ASCII);
-    if (!text)
-        mem_exhausted(0);
-    int result = atomic_open(server->xlogdb_directory, name, 0666, &file);
+    int result = text ? atomic_open(server->xlogdb_directory, name, 0666, &file)
+                      : fail(ERR_DATA, "'%s' cannot be written as JSON", name);
     if (result == 0)
         result = file_write(file.fd, text, strlen(text), name);
     if (result == 0)

@@ -107,9 +107,8 @@ verified_save(const ServerConfig *server, const CoverageReport *report)
                              "at", at, "sound", pack_ranges(report));
     char *text = json_dumps(root, JSON_INDENT(1));
     json_decref(root);
-    if (!text)
-        mem_exhausted(0);
-    int result = atomic_open(server->xlogdb_directory, name, 0666, &file);
+    int result = text ? atomic_open(server->xlogdb_directory, name, 0666, &file)
+                      : fail(ERR_DATA, "'%s' cannot be written as JSON", name);
     if (result == 0)
         result = file_write(file.fd, text, strlen(text), name);
     free(text);

@@ -203,6 +203,7 @@ add_segment(Coverage *coverage, const CoverageRange *run)
     last = last_run(coverage);
     if (last && range_order(last, run) > 0)
         coverage->unsorted = true;
+    assert(coverage->runs.items);
     coverage->runs.items[coverage->runs.count++] = *run;
 }
 

@@ -16,7 +16,8 @@
  *   WALDEN_FAULT_NO_TMPFILE, WALDEN_FAULT_NO_RENAMEAT2   a file system without these
  *   WALDEN_FAULT_LINK_ERRNO   a file system that answers link(2) so
  *
- * Only what changes files is counted; reading is if the list names it. It must not use the functions it stands for.
+ * Only what changes files is counted; reading is if the list names it. It must not use the
+ * functions it stands for.
  */
 #include <dlfcn.h>
 #include <errno.h>

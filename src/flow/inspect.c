@@ -73,13 +73,6 @@ may_break_off(const Stream *stream, uint32_t segment_size)
            stream->left_at >= start && stream->left_at - start < segment_size;
 }
 
-static bool
-is_zero(const void *data, size_t size)
-{
-    const char *bytes = data;
-    return size > 0 && bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
-}
-
 /* The first bytes of a segment or partial */
 static int
 take_header(Stream *stream, const void *head, size_t size)
@@ -87,7 +80,7 @@ take_header(Stream *stream, const void *head, size_t size)
     char reason[WAL_REASON_ROOM];
     Inspection *found = stream->found;
     stream->blank = stream->name.kind == WAL_PARTIAL &&
-                    (size < WAL_LONG_HEADER_SIZE || is_zero(head, WAL_LONG_HEADER_SIZE));
+                    (size < WAL_LONG_HEADER_SIZE || wal_is_zero(head, WAL_LONG_HEADER_SIZE));
     if (stream->blank)
         return 0;
     switch (wal_header_check(head, size, &stream->name, &found->facts, reason)) {
@@ -95,7 +88,7 @@ take_header(Stream *stream, const void *head, size_t size)
         found->facts = (WalFacts){0};
         return conclude(found, INSPECT_DAMAGED, "is not what its name says: %s", reason);
     case WAL_HEADER_UNKNOWN:
-        if (is_zero(head, size < WAL_LONG_HEADER_SIZE ? size : WAL_LONG_HEADER_SIZE))
+        if (wal_is_zero(head, size < WAL_LONG_HEADER_SIZE ? size : WAL_LONG_HEADER_SIZE))
             return conclude(found, INSPECT_DAMAGED,
                             "is damaged: it begins with zeros where its header should be");
         return conclude(found, INSPECT_OPAQUE,

@@ -432,10 +432,8 @@ check_contents(VerifyRun *run)
 static XlogDb *
 catalog_of(const Config *config, const ServerConfig *server)
 {
-    return xlogdb_new(&(XlogDbPlace){.server = server->name,
-                                     .directory = server->xlogdb_directory,
-                                     .wals_directory = server->wals_directory,
-                                     .lock_directory = config->barman_lock_directory});
+    XlogDbPlace place = xlogdb_place(config, server);
+    return xlogdb_new(&place);
 }
 
 static int

@@ -339,9 +339,9 @@ const Command command_verify = {
     .argument_min = 1,
     .argument_max = 1,
     .summary = "is the archive whole and sound?",
-    .help = "Holds the catalog against the archive, looks for missing WAL across timelines, and\n"
-            "reads every file: decoding, page headers, each record's CRC and link, also from\n"
-            "one segment to the next. Changes nothing, and may run beside the archiver.\n"
+    .help = "Holds the catalog against the archive, looks for missing WAL across timelines,\n"
+            "and reads every file: decoding, page headers, each record's CRC and link, also\n"
+            "from one segment to the next. Changes nothing, and may run beside the archiver.\n"
             "\n"
             "Exit codes: 0 all is whole and sound, or known to be lost; 1 something is wrong,\n"
             "or could not be verified (encrypted files, for instance).",

@@ -343,8 +343,8 @@ const Command command_verify = {
             "and reads every file: decoding, page headers, each record's CRC and link, also\n"
             "from one segment to the next. Changes nothing, and may run beside the archiver.\n"
             "\n"
-            "Exit codes: 0 all is whole and sound, or known to be lost; 1 something is wrong,\n"
-            "or could not be verified (encrypted files, for instance).",
+            "Exit codes: 0 all is whole and sound, or known to be lost; 1 something is\n"
+            "wrong, or could not be verified (encrypted files, for instance).",
     .options = options,
     .option_count = COUNT_OF(options),
     .run = run,

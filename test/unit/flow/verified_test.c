@@ -55,6 +55,10 @@ test_verified(void **state)
     assert_false(holds(site, 2 * SIZE, 1, 4));
 }
 
+#define SOUND(first, last)                                                                         \
+    "{\"segment_size\": 16777216, \"sound\": [{\"first\": \"" first "\", \"last\": \"" last "\"}]" \
+                                                                                            "}"
+
 /* Then everything is verified again. */
 static void
 test_verified_damaged(void **state)
@@ -65,21 +69,16 @@ test_verified_damaged(void **state)
         "{",
         "[]",
         "{\"segment_size\": 16777216, \"sound\": 1}",
-        "{\"segment_size\": 16777216, \"sound\": [{\"first\": \"000000010000000000000001\"}]}",
-        "{\"segment_size\": 16777216, \"sound\": [{\"first\": \"000000010000000000000002\", "
-        "\"last\": \"000000010000000000000001\"}]}",
-        "{\"segment_size\": 16777216, \"sound\": [{\"first\": \"000000010000000000000001\", "
-        "\"last\": \"000000020000000000000001\"}]}",
-        "{\"segment_size\": 16777216, \"sound\": [{\"first\": \"000000010000000000000001\", "
-        "\"last\": \"00000001FFFFFFFF000000FF\"}]}",
+        SOUND("000000010000000000000001", "x"),
+        SOUND("000000010000000000000002", "000000010000000000000001"),
+        SOUND("000000010000000000000001", "000000020000000000000001"),
+        SOUND("000000010000000000000001", "00000001FFFFFFFF000000FF"),
     };
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         write_beside(site, "verified", texts[i]);
         assert_false(holds(site, SIZE, 1, 1));
     }
-    write_beside(site, "verified",
-                 "{\"segment_size\": 16777216, \"sound\": [{\"first\": "
-                 "\"000000010000000000000001\", \"last\": \"00000001FFFFFFFF000000FE\"}]}");
+    write_beside(site, "verified", SOUND("000000010000000000000001", "00000001FFFFFFFF000000FE"));
     assert_true(holds(site, SIZE, 1, 1));
 }
 
@@ -125,14 +124,9 @@ test_losses_damaged(void **state)
 {
     const Site *site = *state;
     Losses losses;
-    static const char *const texts[] = {
-        "",
-        "{}",
-        "{\"lost\": 1}",
-        "{\"lost\": [1]}",
-        "{\"lost\": [{\"first\": \"x\", \"last\": \"x\", \"reason\": \"\", \"by\": \"\", \"at\": "
-        "\"\"}]}",
-    };
+    static const char no_range[] = "{\"lost\": [{\"first\": \"x\", \"last\": \"x\", "
+                                   "\"reason\": \"\", \"by\": \"\", \"at\": \"\"}]}";
+    static const char *const texts[] = {"", "{}", "{\"lost\": 1}", "{\"lost\": [1]}", no_range};
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         write_beside(site, "lost", texts[i]);
         assert_fails(losses_load(&site->server, site->arena, &losses), ERR_DATA, "main-xlog.db");

@@ -54,7 +54,8 @@ typedef struct SnappyDecompressor {
 static int
 library_load(Library *ret_library)
 {
-    Library library = {.handle = dlopen("libsnappy.so.1", RTLD_NOW | RTLD_LOCAL)};
+    /* Once it is there it stays: the next file needs it again. */
+    Library library = {.handle = dlopen("libsnappy.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)};
     if (library.handle) {
         library.compress = dlsym(library.handle, "snappy_compress");
         library.uncompress = dlsym(library.handle, "snappy_uncompress");

@@ -78,6 +78,8 @@ coverage_merge_runs(Coverage *coverage)
 {
     CoverageRange *runs = coverage->runs.items;
     size_t kept = 0;
+    if (!runs)
+        return;
     if (coverage->unsorted)
         LIST_SORT(coverage->runs, range_order);
     coverage->unsorted = false;

@@ -143,10 +143,12 @@ def test_custom_codec(site):
     )
     assert home.rows()[0].compression == "custom"
     home.configure(
-        custom_compression_filter="tr a b", custom_decompression_filter="cat; exit 3"
+        custom_compression_filter="tr a b",
+        custom_decompression_filter=r"cat; printf '\377' >&2; exit 3",
     )
     code, problems, _ = verify(home)
     assert code == 1 and problems[0]["kind"] == "unreadable", problems
+    assert "?" in problems[0]["text"]
     home.configure(custom_decompression_filter="base64 -d")
     sound(home)
 

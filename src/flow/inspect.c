@@ -266,8 +266,11 @@ inspect_history(const Inspector *inspector, const char *name, Arena *arena,
     *ret_history = (History){0};
     Stream stream = {.text = &text, .found = ret_inspection};
     run_stream(inspector, name, NULL, &stream);
-    if (ret_inspection->state == INSPECT_SOUND &&
-        history_parse(str_text(&text), arena, ret_history) < 0)
+    if (ret_inspection->state != INSPECT_SOUND)
+        return;
+    bool is_text = strlen(str_text(&text)) == text.length;
+    if ((is_text ? history_parse(str_text(&text), arena, ret_history)
+                 : fail(ERR_DATA, "there is a zero byte in it")) < 0)
         conclude_failure(ret_inspection);
 }
 

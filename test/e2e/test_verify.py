@@ -384,6 +384,9 @@ def test_only_history_files(site):
     home.stored("00000002.history").write_text("2\t0/3000000\tno parent\n")
     code, problems, _ = verify(home)
     assert code == 1 and "not older" in problems[-1]["text"]
+    home.stored("00000002.history").write_bytes(b"1\t0/3000000\tx\n\0")
+    code, problems, _ = verify(home)
+    assert code == 1 and "a zero byte" in problems[-1]["text"]
     home.stored("00000002.history").write_text("nonsense\n")
     code, problems, _ = verify(home)
     assert code == 1 and "line 1" in problems[-1]["text"]

@@ -57,7 +57,7 @@ test_verified(void **state)
 
 #define SOUND(first, last)                                                                         \
     "{\"segment_size\": 16777216, \"sound\": [{\"first\": \"" first "\", \"last\": \"" last "\"}]" \
-                                                                                            "}"
+    "}"
 
 /* Then everything is verified again. */
 static void

@@ -516,6 +516,20 @@ def test_two_at_once(home):
     check(home, NAMES)
 
 
+def test_rebuilding_waits(home):
+    """It would find files whose lines are gone, and which are gone a moment later."""
+    archived(home)
+    home.configure(pre_wal_delete_script=f"touch {home.path}/in; while ! test -e {home.path}/go; do sleep 0.05; done")
+    with beside(home, "delete-wals", "main", "--before", NAMES[1]) as deletion:
+        wait_for((home.path / "in").exists)
+        with beside(home, "rebuild-xlogdb", "main") as rebuilding:
+            time.sleep(0.5)
+            assert rebuilding.poll() is None
+            (home.path / "go").touch()
+            assert deletion.wait(60) == rebuilding.wait(60) == 0
+    check(home, NAMES[1:])
+
+
 def test_archiving_goes_on(home):
     """No lock that an archiver needs is held while hooks run."""
     archived(home)

@@ -3,15 +3,11 @@
 #include "command/command.h"
 
 static const Command *const commands[] = {
-    &command_archive_wal,
-    &command_cron,
-    &command_get_wal,
-    &command_list_servers,
-    &command_rebuild_xlogdb,
-    &command_receive_wal,
-    &command_replication_status,
-    &command_run,
-    &command_show_servers,
+    &command_archive_wal,  &command_cron,
+    &command_delete_wals,  &command_get_wal,
+    &command_list_servers, &command_rebuild_xlogdb,
+    &command_receive_wal,  &command_replication_status,
+    &command_run,          &command_show_servers,
     &command_switch_wal,
     &command_verify,
 };

@@ -64,7 +64,7 @@ start_missing(const Invocation *invocation, const ServerConfig *server)
     for (size_t i = 0; i < task_count(); i++) {
         const Task *task = task_at(i);
         bool running = false;
-        if (!task_wanted(task, server))
+        if (!task_wanted(task, server) || !task_is_due(task, invocation->config, server))
             continue;
         TRY(is_running(invocation, server, task, &running));
         if (!running)
@@ -117,8 +117,9 @@ const Command command_cron = {
     .arguments = "",
     .summary = "start what should run, for all servers",
     .help = "Starts for every active server what should run and does not: the archiving of\n"
-            "the WAL that waits, and the receiving of WAL. To be run every minute. It does\n"
-            "not wait for what it starts; the log tells what became of that.",
+            "the WAL that waits, the receiving of WAL, and once an hour the deletion of what\n"
+            "wal_retention does not keep. To be run every minute. It does not wait for what\n"
+            "it starts; the log tells what became of that.",
     .options = options,
     .option_count = COUNT_OF(options),
     .run = run,

@@ -5,21 +5,31 @@
 #include "command/command.h"
 #include "flow/rebuild.h"
 
-/* An archiver that is at work would add its files a second time. */
 enum { LOCK_WAIT_MS = 60 * 1000 };
+
+/* Of an archiver that is at work the files would be added a second time; of a deletion, files whose
+ * lines are gone already, and which will be gone in a moment. */
+static int
+keep_away(const Invocation *invocation, const ServerConfig *server, const char *task,
+          Lock *ret_lock)
+{
+    pid_t holder = 0;
+    AUTO(free) char *path = command_lock_path(invocation, server, task);
+    int locked = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, ret_lock, &holder);
+    if (locked == LOCK_BUSY)
+        return fail(ERR_BUSY, "%s (process %d) has been at work for %d s", task, (int)holder,
+                    LOCK_WAIT_MS / 1000);
+    return locked;
+}
 
 static int
 rebuild_server(const Invocation *invocation, const ServerConfig *server)
 {
     RebuildSummary summary = {0};
-    AUTO(lock) Lock lock = LOCK_NONE;
-    pid_t holder = 0;
-    AUTO(free) char *path = command_lock_path(invocation, server, "archive-wal");
-    int locked = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, &holder);
-    if (locked == LOCK_BUSY)
-        return fail(ERR_BUSY, "an archiver (process %d) has been at work for %d s", (int)holder,
-                    LOCK_WAIT_MS / 1000);
-    TRY(locked);
+    AUTO(lock) Lock archiving = LOCK_NONE;
+    AUTO(lock) Lock deleting = LOCK_NONE;
+    TRY(keep_away(invocation, server, "delete-wals", &deleting));
+    TRY(keep_away(invocation, server, "archive-wal", &archiving)); /* last: waiting holds up less */
     report_info(invocation->report, "Rebuilding xlogdb for server %s", server->name);
     TRY(rebuild_catalog(invocation->config, server, &summary));
     report_info(

@@ -157,6 +157,13 @@ note_end(Child *child, int wait_status)
         log_info("server '%s': %s has ended", child->server, child->task->command);
         return;
     }
+    if (child->task->period_s) {
+        child->due = clock_ms() + child->task->period_s * 1000;
+        if (wait_status != 0)
+            log_warning("server '%s': %s ended with %s, starting it again in %lld s", child->server,
+                        child->task->command, status, (long long)child->task->period_s);
+        return;
+    }
     if (clock_ms() - child->started >= STEADY_MS)
         child->pause_ms = PAUSE_MIN_MS;
     log_warning("server '%s': %s ended with %s, starting it again in %lld s", child->server,
@@ -344,9 +351,9 @@ const Command command_run = {
     .arguments = "",
     .summary = "stay, and keep all servers' processes running",
     .help = "Keeps running, for every active server, 'archive-wal --follow' and, with\n"
-            "streaming_archiver, 'receive-wal'. What ends is started again: after a second\n"
-            "at first, after up to a minute when it keeps ending. SIGHUP reads the\n"
-            "configuration again, and starts again what that changes. SIGTERM and SIGINT end\n"
-            "everything.",
+            "streaming_archiver, 'receive-wal'; with wal_retention, 'delete-wals' is run\n"
+            "once an hour. What ends is started again: after a second at first, after up to\n"
+            "a minute when it keeps ending. SIGHUP reads the configuration again, and starts\n"
+            "again what that changes. SIGTERM and SIGINT end everything.",
     .run = run,
 };

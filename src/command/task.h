@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What should always run for a server, each under a lock of its own: cron looks that it does, and
- * run keeps it running. */
+ * What should run for a server, always or now and then, each under a lock of its own: cron looks
+ * that it does, and run keeps it running, or starts it again when its time has come. */
 #ifndef WALDEN_COMMAND_TASK_H
 #define WALDEN_COMMAND_TASK_H
 
@@ -12,6 +12,7 @@ typedef struct Task {
     const char *what; /* in the words of Barman's cron */
     bool tell_running; /* does cron tell that it runs already? */
     bool (*wanted)(const ServerConfig *server);
+    int64_t period_s; /* it ends, and is to run again after so long; 0: it runs always */
 } Task;
 
 /* The table */
@@ -20,5 +21,11 @@ const Task *task_at(size_t index);
 
 /* Should it run for this server? Not for one that is inactive or disabled. */
 bool task_wanted(const Task *task, const ServerConfig *server);
+
+/* A task with a period: has its time come, by when it last began? So for every other. */
+bool task_is_due(const Task *task, const Config *config, const ServerConfig *server);
+
+/* The task that runs under this command's name begins now. That cannot be noted is only logged. */
+void task_note_run(const Config *config, const ServerConfig *server, const char *command);
 
 #endif

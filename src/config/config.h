@@ -14,13 +14,14 @@
 #define CONFIG_FIELD_SECONDS int64_t   /* -1: not set */
 #define CONFIG_FIELD_TEXT const char * /* NULL: not set; so for all below */
 #define CONFIG_FIELD_PATH const char *
-#define CONFIG_FIELD_SHELL const char *    /* a shell line of the site's */
-#define CONFIG_FIELD_CHOICE const char *   /* one of a fixed list of words, lower case */
-#define CONFIG_FIELD_MAGIC const char *    /* "0x" and hex digits */
-#define CONFIG_FIELD_LEVEL const char *    /* "low", "medium", "high" or a whole number */
-#define CONFIG_FIELD_LOGLEVEL const char * /* as log_level_parse takes it */
-#define CONFIG_FIELD_CONNINFO const char * /* as libpq takes it; may hold a password */
-#define CONFIG_FIELD_SLOT const char *     /* name of a replication slot */
+#define CONFIG_FIELD_SHELL const char *     /* a shell line of the site's */
+#define CONFIG_FIELD_CHOICE const char *    /* one of a fixed list of words, lower case */
+#define CONFIG_FIELD_MAGIC const char *     /* "0x" and hex digits */
+#define CONFIG_FIELD_LEVEL const char *     /* "low", "medium", "high" or a whole number */
+#define CONFIG_FIELD_LOGLEVEL const char *  /* as log_level_parse takes it */
+#define CONFIG_FIELD_CONNINFO const char *  /* as libpq takes it; may hold a password */
+#define CONFIG_FIELD_SLOT const char *      /* name of a replication slot */
+#define CONFIG_FIELD_RETENTION const char * /* as retention_parse takes it */
 
 typedef struct ServerConfig {
     const char *name;

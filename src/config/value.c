@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "config/retention.h"
 #include "config/secret.h"
 
 #include <limits.h>
@@ -192,6 +193,13 @@ read_slot(const char *text, const char *choices, Arena *arena, void *ret_field)
     return true;
 }
 
+static bool
+read_retention(const char *text, const char *choices, Arena *arena, void *ret_field)
+{
+    Retention retention;
+    return retention_parse(text, &retention) && read_text(text, choices, arena, ret_field);
+}
+
 const ValueKind value_BOOL = {"true or false", false, read_bool, write_bool};
 const ValueKind value_COUNT = {"a whole number", false, read_count, write_count};
 const ValueKind value_SECONDS = {"a time as '90', '5 min' or '2 days'", false, read_seconds,
@@ -208,3 +216,5 @@ const ValueKind value_LOGLEVEL = {"DEBUG, INFO, WARNING, ERROR, CRITICAL or a nu
 const ValueKind value_CONNINFO = {"a connection string", true, read_text, write_conninfo};
 const ValueKind value_SLOT = {"up to 63 letters, digits and underscores", true, read_slot,
                               write_text};
+const ValueKind value_RETENTION = {"'7 d', '500 GiB', '3 backups' or the like", true,
+                                   read_retention, write_text};

@@ -21,6 +21,7 @@ typedef struct Hook {
     const char *option;
     const char *command; /* NULL: not configured */
     bool retry;
+    bool told; /* sees the error under Barman's name */
 } Hook;
 
 bool
@@ -49,9 +50,7 @@ build_environment(const Hook *hook, const HookEvent *event, StrList *env)
     strlist_addf(env, "BARMAN_SIZE=%lld", (long long)wal->size);
     strlist_addf(env, "BARMAN_TIMESTAMP=%s", time);
     strlist_addf(env, "BARMAN_COMPRESSION=%s", wal->compression ? wal->compression : "");
-    /* Barman's standard hooks never see the error; scripts that test it for being empty rely on
-     * that. Ours is told to every hook. */
-    strlist_addf(env, "BARMAN_ERROR=%s", hook->retry ? error : "");
+    strlist_addf(env, "BARMAN_ERROR=%s", hook->told ? error : "");
     strlist_addf(env, "WALDEN_ERROR=%s", error);
     strlist_addf(env, "WALDEN_ENCRYPTION=%s", wal->encryption ? wal->encryption : "");
 }
@@ -142,21 +141,43 @@ run_hook(const Hook *hook, const HookEvent *event, char **ret_error)
     }
 }
 
-int
-hooks_before_archive(const HookEvent *event, char **ret_error)
+static int
+run_before(const Hook *hooks, size_t count, const HookEvent *event, char **ret_error)
 {
-    const ServerConfig *server = event->server;
-    const Hook hooks[] = {
-        {"archive_script", "pre", "pre_archive_script", server->pre_archive_script, false},
-        {"archive_retry_script", "pre", "pre_archive_retry_script",
-         server->pre_archive_retry_script, true},
-    };
-    for (size_t i = 0; i < COUNT_OF(hooks); i++) {
+    for (size_t i = 0; i < count; i++) {
         int result = run_hook(&hooks[i], event, ret_error);
         if (result != 0)
             return result;
     }
     return 0;
+}
+
+static int
+run_after(const Hook *hooks, size_t count, const HookEvent *event, const char *done)
+{
+    for (size_t i = 0; i < count; i++) {
+        AUTO(free) char *error = NULL;
+        int result = run_hook(&hooks[i], event, &error);
+        if (result < 0)
+            return result;
+        if (result == HOOK_ABORTED)
+            log_error("%s, ignoring: '%s' is %s already", error, event->wal->name, done);
+    }
+    return 0;
+}
+
+/* Barman's post_archive_script never sees the error; scripts that test it for being empty rely on
+ * that. WALDEN_ERROR is told to every hook. */
+int
+hooks_before_archive(const HookEvent *event, char **ret_error)
+{
+    const ServerConfig *server = event->server;
+    const Hook hooks[] = {
+        {"archive_script", "pre", "pre_archive_script", server->pre_archive_script, false, false},
+        {"archive_retry_script", "pre", "pre_archive_retry_script",
+         server->pre_archive_retry_script, true, true},
+    };
+    return run_before(hooks, COUNT_OF(hooks), event, ret_error);
 }
 
 int
@@ -165,16 +186,42 @@ hooks_after_archive(const HookEvent *event)
     const ServerConfig *server = event->server;
     const Hook hooks[] = {
         {"archive_retry_script", "post", "post_archive_retry_script",
-         server->post_archive_retry_script, true},
-        {"archive_script", "post", "post_archive_script", server->post_archive_script, false},
+         server->post_archive_retry_script, true, true},
+        {"archive_script", "post", "post_archive_script", server->post_archive_script, false,
+         false},
     };
-    for (size_t i = 0; i < COUNT_OF(hooks); i++) {
-        AUTO(free) char *error = NULL;
-        int result = run_hook(&hooks[i], event, &error);
-        if (result < 0)
-            return result;
-        if (result == HOOK_ABORTED)
-            log_error("%s, ignoring: '%s' is archived already", error, event->wal->name);
-    }
-    return 0;
+    return run_after(hooks, COUNT_OF(hooks), event, "archived");
+}
+
+bool
+delete_hooks_configured(const ServerConfig *server)
+{
+    return server->pre_wal_delete_script || server->pre_wal_delete_retry_script ||
+           server->post_wal_delete_retry_script || server->post_wal_delete_script;
+}
+
+int
+hooks_before_delete(const HookEvent *event, char **ret_error)
+{
+    const ServerConfig *server = event->server;
+    const Hook hooks[] = {
+        {"wal_delete_script", "pre", "pre_wal_delete_script", server->pre_wal_delete_script, false,
+         true},
+        {"wal_delete_retry_script", "pre", "pre_wal_delete_retry_script",
+         server->pre_wal_delete_retry_script, true, true},
+    };
+    return run_before(hooks, COUNT_OF(hooks), event, ret_error);
+}
+
+int
+hooks_after_delete(const HookEvent *event)
+{
+    const ServerConfig *server = event->server;
+    const Hook hooks[] = {
+        {"wal_delete_retry_script", "post", "post_wal_delete_retry_script",
+         server->post_wal_delete_retry_script, true, true},
+        {"wal_delete_script", "post", "post_wal_delete_script", server->post_wal_delete_script,
+         false, true},
+    };
+    return run_after(hooks, COUNT_OF(hooks), event, "deleted");
 }

@@ -27,6 +27,7 @@ KINDS = {
     "LOGLEVEL": "name or number of a level",
     "CONNINFO": "connection string",
     "SLOT": "name of a slot",
+    "RETENTION": "an amount of WAL",
 }
 SCOPES = {
     "GLOBAL": "`[barman]`",

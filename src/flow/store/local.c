@@ -341,6 +341,21 @@ list_hash_dir(const Store *store, const char *hash_dir, StoreVisit *visit, void 
     return 0;
 }
 
+/* The hash directories among the names that are wanted; all of them without a `wanted`. */
+static int
+list_hash_dirs(const Store *store, StrList *names, StoreWants *wanted, StoreVisit *visit,
+               void *context, size_t *strangers)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        if (!is_hash_dir(names->items[i]))
+            continue;
+        names->items[i][WAL_HASH_DIR_ROOM - 1] = '\0';
+        if (!wanted || wanted(context, names->items[i]))
+            TRY(list_hash_dir(store, names->items[i], visit, context, strangers));
+    }
+    return 0;
+}
+
 int
 store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_strangers)
 {
@@ -350,13 +365,66 @@ store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_str
     for (size_t i = 0; i < names.count; i++)
         if (wal_kind(names.items[i]) == WAL_HISTORY && is_file(store, names.items[i]))
             TRY(visit(context, names.items[i]));
-    for (size_t i = 0; i < names.count; i++)
-        if (is_hash_dir(names.items[i])) {
-            names.items[i][WAL_HASH_DIR_ROOM - 1] = '\0';
-            TRY(list_hash_dir(store, names.items[i], visit, context, &strangers));
-        }
+    TRY(list_hash_dirs(store, &names, NULL, visit, context, &strangers));
     *ret_strangers = strangers;
     return 0;
+}
+
+int
+store_list_some(const Store *store, StoreWants *wanted, StoreVisit *visit, void *context,
+                size_t *ret_strangers)
+{
+    AUTO(strlist) StrList names = {0};
+    size_t strangers = 0;
+    TRY(list_sorted(store->directory, &names));
+    TRY(list_hash_dirs(store, &names, wanted, visit, context, &strangers));
+    *ret_strangers = strangers;
+    return 0;
+}
+
+static void
+remove_file(const Store *store, StoreRemoval *removal)
+{
+    AUTO(free) char *path = store_path(store, removal->name);
+    removal->missing = false;
+    removal->error = NULL;
+    if (unlink(path) == 0)
+        return;
+    removal->missing = errno == ENOENT || errno == ENOTDIR;
+    if (!removal->missing) {
+        fail_errno("remove '%s'", path);
+        removal->error = mem_dup(error_last()->text);
+    }
+}
+
+/* Files are gone from it. Never more than this one directory is removed, and never one with
+ * anything in it: files of other names, whoever put them there, are not ours to judge. An archiver
+ * that was about to put a file here fails and finds its source again on its next run. */
+static int
+leave_directory(const Store *store, const char *name)
+{
+    char hash_dir[WAL_HASH_DIR_ROOM];
+    AUTO(free) char *directory = directory_of(store, name);
+    wal_hash_dir(name, hash_dir);
+    if (hash_dir[0] && unlinkat(AT_FDCWD, directory, AT_REMOVEDIR) == 0)
+        return 0;
+    return access(directory, F_OK) < 0 && errno == ENOENT ? 0 : dir_sync(directory);
+}
+
+int
+store_remove(Store *store, StoreRemoval *batch, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char here[WAL_HASH_DIR_ROOM], next[WAL_HASH_DIR_ROOM] = "-";
+        remove_file(store, &batch[i]);
+        wal_hash_dir(batch[i].name, here);
+        if (i + 1 < count)
+            wal_hash_dir(batch[i + 1].name, next);
+        /* Without the syncs a crash of the machine brings files back that no catalog lists. */
+        if (strcmp(here, next) != 0)
+            TRY(leave_directory(store, batch[i].name));
+    }
+    return count ? dir_sync(store->directory) : 0;
 }
 
 bool

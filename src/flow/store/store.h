@@ -77,6 +77,25 @@ int store_sync_file(Store *store, const char *name, int fd);
 typedef int StoreVisit(void *context, const char *name);
 int store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_strangers);
 
+/* The same for those hash directories only for which `wanted` answers true, and without the history
+ * files. */
+typedef bool StoreWants(void *context, const char *hash_dir);
+int store_list_some(const Store *store, StoreWants *wanted, StoreVisit *visit, void *context,
+                    size_t *ret_strangers);
+
+/* One name of a batch that is to be removed from the archive. */
+typedef struct StoreRemoval {
+    const char *name;
+    bool missing; /* set: there was no such file */
+    char *error;  /* set: why the file is still there, free it; NULL: it is not there any more */
+} StoreRemoval;
+
+/* Removes exactly these files, and the hash directories that are left empty by that, and returns
+ * when that is durable. What becomes of each file is said in the batch; <0 only when nothing can be
+ * said for sure (a sync failed). The names should be in order: each directory is synced once then.
+ */
+int store_remove(Store *store, StoreRemoval *batch, size_t count);
+
 /* True when nothing at all is in the archive directory. */
 bool store_is_empty(const Store *store);
 

@@ -254,19 +254,27 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
                : 0;
 }
 
-/* The next line into a buffer of XLOGDB_LINE_ROOM bytes; of a longer one, which is damaged, its
- * beginning. Its length with the line feed; 0 at the end of the file. */
+/* What is left of the line into a buffer of XLOGDB_LINE_ROOM bytes: with the line feed, unless the
+ * line is longer or the file ends. Its length; 0 at the end of the file. */
+static size_t
+next_piece(FILE *file, char *buffer)
+{
+    size_t length = 0;
+    int c = 0;
+    while (length < XLOGDB_LINE_ROOM - 1 && c != '\n' && (c = getc_unlocked(file)) != EOF)
+        buffer[length++] = (char)c;
+    buffer[length] = '\0';
+    return length;
+}
+
+/* The next line; of one that is too long, and so damaged, the beginning. */
 static size_t
 next_line(FILE *file, char *buffer)
 {
-    size_t length = 0, room = XLOGDB_LINE_ROOM - 1;
-    for (int c; (c = getc_unlocked(file)) != EOF;) {
-        if (length < room)
-            buffer[length++] = (char)c;
-        if (c == '\n')
-            break;
-    }
-    buffer[length] = '\0';
+    size_t length = next_piece(file, buffer);
+    if (length == XLOGDB_LINE_ROOM - 1 && buffer[length - 1] != '\n')
+        for (int c = 0; c != '\n' && c != EOF;)
+            c = getc_unlocked(file);
     return length;
 }
 
@@ -390,6 +398,72 @@ xlogdb_replace(XlogDb *db, XlogDbProduce *produce, void *context)
     if (result == 0)
         result = flush_lines(&edit);
     str_done(&edit.lines);
+    if (result == XLOGDB_UNCHANGED)
+        return 0;
     TRY(result);
     return atomic_replace(&file);
+}
+
+typedef struct Removal {
+    const char *const *names;
+    size_t count;
+} Removal;
+
+static int
+compare_name(const void *key, const void *item)
+{
+    return strcmp(key, *(const char *const *)item);
+}
+
+/* Is this the beginning of a row of one of the names? A name that is cut off is none. */
+static bool
+is_removed(const Removal *removal, const char *line)
+{
+    char name[WAL_NAME_ROOM];
+    line += strspn(line, " \t");
+    size_t length = strcspn(line, " \t\r\n\v\f");
+    if (line[length] == '\0' || length >= sizeof(name))
+        return false;
+    memcpy(name, line, length);
+    name[length] = '\0';
+    return bsearch(name, removal->names, removal->count, sizeof(*removal->names), compare_name);
+}
+
+static int
+copy_others(const Removal *removal, XlogDbEdit *edit, FILE *file, bool *ret_any)
+{
+    char piece[XLOGDB_LINE_ROOM];
+    bool begins = true, removed = false;
+    for (size_t length; (length = next_piece(file, piece)) > 0;) {
+        if (begins)
+            removed = is_removed(removal, piece);
+        *ret_any |= removed;
+        if (!removed)
+            str_append_part(&edit->lines, piece, length);
+        if (edit->lines.length >= KIB(64))
+            TRY(flush_lines(edit));
+        begins = piece[length - 1] == '\n';
+    }
+    return ferror(file) ? fail_errno("read catalog '%s'", edit->db->path) : 0;
+}
+
+static int
+produce_others(void *context, XlogDbEdit *edit)
+{
+    bool any = false;
+    FILE *file = fopen(edit->db->path, "re");
+    if (!file && errno == ENOENT)
+        return XLOGDB_UNCHANGED;
+    if (!file)
+        return fail_errno("open catalog '%s'", edit->db->path);
+    int result = copy_others(context, edit, file, &any);
+    fclose(file);
+    return result == 0 && !any ? XLOGDB_UNCHANGED : result;
+}
+
+int
+xlogdb_remove(XlogDb *db, const char *const *names, size_t count)
+{
+    Removal removal = {names, count};
+    return count ? xlogdb_replace(db, produce_others, &removal) : 0;
 }

@@ -63,12 +63,18 @@ int xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damag
 
 /* Replaces the whole catalog: written beside it, made durable, renamed over it, all under the lock,
  * so that a crash leaves the one or the other. `produce` is called under the lock and calls
- * xlogdb_edit_emit for each row of the new one; xlogdb_edit_read reads the present one. */
+ * xlogdb_edit_emit for each row of the new one; xlogdb_edit_read reads the present one. When it
+ * answers XLOGDB_UNCHANGED, the present one stays. */
+enum { XLOGDB_UNCHANGED = 1 };
 typedef struct XlogDbEdit XlogDbEdit;
 typedef int XlogDbProduce(void *context, XlogDbEdit *edit);
 int xlogdb_replace(XlogDb *db, XlogDbProduce *produce, void *context);
 int xlogdb_edit_emit(XlogDbEdit *edit, const WalFile *row);
 int xlogdb_edit_read(XlogDbEdit *edit, XlogDbVisit *visit, void *context, size_t *ret_damaged);
+
+/* Replaces the catalog by one without the rows of these names, which are in the order of strcmp.
+ * Every other line, also one that is damaged, stays as it is, byte for byte. */
+int xlogdb_remove(XlogDb *db, const char *const *names, size_t count);
 
 /* One line as it is written, with its line feed. columns is 4 or 5. Room for XLOGDB_LINE_ROOM
  * bytes; returns the length. */

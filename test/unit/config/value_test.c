@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL */
 #include "config/option.h"
+#include "config/retention.h"
 
 #include "../unit.h"
 
@@ -75,6 +76,16 @@ test_read_and_write(void **state)
         {&value_LEVEL, " 19 ", "19"},
         {&value_LEVEL, "best", NULL},
         {&value_LEVEL, "", NULL},
+        {&value_RETENTION, "7 d", "7 d"},
+        {&value_RETENTION, "500GiB", "500GiB"},
+        {&value_RETENTION, "3 Backups", "3 Backups"},
+        {&value_RETENTION, "7", NULL},
+        {&value_RETENTION, "0 d", NULL},
+        {&value_RETENTION, "-1 d", NULL},
+        {&value_RETENTION, "1.5 GiB", NULL},
+        {&value_RETENTION, "99999999 d", NULL},
+        {&value_RETENTION, "7 dd", NULL},
+        {&value_RETENTION, "", NULL},
         {&value_LOGLEVEL, "debug", "debug"},
         {&value_LOGLEVEL, "15", "15"},
         {&value_LOGLEVEL, "loud", NULL},
@@ -102,6 +113,36 @@ test_read_and_write(void **state)
     memset(longest, 'x', 5000);
     const char *path = NULL;
     assert_false(value_PATH.read(longest, NULL, arena, &path));
+}
+
+static void
+test_retention(void **state)
+{
+    static const struct {
+        const char *text;
+        RetentionKind kind;
+        int64_t amount;
+    } cases[] = {
+        {"7 d", RETAIN_SECONDS, 604800},
+        {"1 week", RETAIN_SECONDS, 604800},
+        {"36 hours", RETAIN_SECONDS, 129600},
+        {"90 min", RETAIN_SECONDS, 5400},
+        {"2 months", RETAIN_SECONDS, 5356800},
+        {"1 kB", RETAIN_BYTES, 1024},
+        {"500 GiB", RETAIN_BYTES, INT64_C(536870912000)},
+        {"500 GB", RETAIN_BYTES, INT64_C(536870912000)}, /* as PostgreSQL has it */
+        {"9999999 TiB", RETAIN_BYTES, INT64_MAX},
+        {"1 backup", RETAIN_BACKUPS, 1},
+        {"12backups", RETAIN_BACKUPS, 12},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        Retention retention;
+        if (!retention_parse(cases[i].text, &retention))
+            fail_msg("'%s' is refused", cases[i].text);
+        assert_int_equal(retention.kind, cases[i].kind);
+        assert_int_equal(retention.amount, cases[i].amount);
+    }
 }
 
 static void
@@ -154,6 +195,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read_and_write),
+        cmocka_unit_test(test_retention),
         cmocka_unit_test(test_tables),
         cmocka_unit_test(test_suggestions),
     };

@@ -104,6 +104,37 @@ test_error_in_environment(void **state)
                   "archive_script|post|0||it's $(broken)\nbadly||gpg|\n");
 }
 
+/* Of deletion all hooks see it. */
+static void
+test_delete_hooks(void **state)
+{
+    Site *site = *state;
+    HookEvent event = event_of(site);
+    char *error = NULL;
+    const char *print =
+        "echo $BARMAN_PHASE $BARMAN_HOOK $BARMAN_RETRY \"$BARMAN_ERROR\" $BARMAN_FILE";
+    assert_false(delete_hooks_configured(&site->server));
+    site->server.pre_archive_script = script(site, "echo wrong");
+    assert_false(delete_hooks_configured(&site->server));
+    site->server.pre_wal_delete_script = script(site, print);
+    assert_true(delete_hooks_configured(&site->server));
+    site->server.pre_wal_delete_retry_script = site->server.pre_wal_delete_script;
+    site->server.post_wal_delete_script = site->server.pre_wal_delete_script;
+    site->server.post_wal_delete_retry_script = site->server.pre_wal_delete_script;
+    assert_done(hooks_before_delete(&event, &error));
+    event.error = "stuck";
+    assert_done(hooks_after_delete(&event));
+    assert_output(site, "pre wal_delete_script 0  /a/file\n"
+                        "pre wal_delete_retry_script 1  /a/file\n"
+                        "post wal_delete_retry_script 1 stuck /a/file\n"
+                        "post wal_delete_script 0 stuck /a/file\n");
+    site->server.pre_wal_delete_retry_script = "exit 63";
+    site->server.pre_wal_delete_script = NULL;
+    assert_int_equal(hooks_before_delete(&event, &error), HOOK_ABORTED);
+    assert_non_null(strstr(error, "Abort 'pre_wal_delete_retry_script'"));
+    free(error);
+}
+
 static void
 test_order_before(void **state)
 {
@@ -232,6 +263,7 @@ main(void)
         TEST(any_is_configured),
         TEST(environment),
         TEST(error_in_environment),
+        TEST(delete_hooks),
         TEST(order_before),
         TEST(answers),
         TEST(answers_after),

@@ -324,6 +324,75 @@ test_first_put_sweeps(void **state)
     assert_false(exists(stale));
 }
 
+/* Two directories, a stranger in one of them, a name that is not there, one that cannot be removed.
+ */
+static void
+test_remove(void **state)
+{
+    Home *home = *state;
+    static const char above[] = "000000010000000100000000", blocked[] = "000000010000000000000003";
+    StoreRemoval batch[] = {{.name = SEG_1},
+                            {.name = SEG_2},
+                            {.name = blocked},
+                            {.name = above},
+                            {.name = "00000002.history"}};
+    int64_t size = 0;
+    AUTO(free) char *stranger = below(home, DIR_1 "/stranger");
+    AUTO(free) char *first = below(home, DIR_1 "/" SEG_1);
+    AUTO(free) char *in_the_way = below(home, DIR_1 "/000000010000000000000003");
+    AUTO(free) char *upper = below(home, "0000000100000001");
+    AUTO(free) char *history = below(home, "00000002.history");
+    assert_done(store_remove(home->store, NULL, 0));
+    assert_done(put_text(home, SEG_1, "x", &size));
+    assert_done(put_text(home, above, "x", &size));
+    assert_done(put_text(home, "00000002.history", "x", &size));
+    write_text(stranger, "x");
+    assert_int_equal(mkdir(in_the_way, 0777), 0);
+    assert_done(store_remove(home->store, batch, COUNT_OF(batch)));
+    assert_false(exists(first) || exists(upper) || exists(history));
+    assert_true(exists(stranger) && exists(in_the_way) && exists(home->wals));
+    for (size_t i = 0; i < COUNT_OF(batch); i++) {
+        assert_int_equal(batch[i].missing, i == 1);
+        assert_int_equal(batch[i].error != NULL, i == 2);
+        free(batch[i].error);
+    }
+    /* A directory that is gone is no failure. */
+    StoreRemoval gone = {.name = above};
+    assert_done(store_remove(home->store, &gone, 1));
+    assert_true(gone.missing);
+    assert_null(gone.error);
+}
+
+static bool
+wants_second(void *context, const char *hash_dir)
+{
+    (void)context;
+    return strcmp(hash_dir, "0000000100000001") == 0;
+}
+
+static int
+count_visit(void *context, const char *name)
+{
+    assert_string_equal(name, "000000010000000100000000");
+    ++*(int *)context;
+    return 0;
+}
+
+static void
+test_list_some(void **state)
+{
+    Home *home = *state;
+    int64_t size = 0;
+    int visits = 0;
+    size_t strangers = 99;
+    assert_done(put_text(home, SEG_1, "x", &size));
+    assert_done(put_text(home, "000000010000000100000000", "x", &size));
+    assert_done(put_text(home, "00000002.history", "x", &size));
+    assert_done(store_list_some(home->store, wants_second, count_visit, &visits, &strangers));
+    assert_int_equal(visits, 1);
+    assert_int_equal(strangers, 0);
+}
+
 int
 main(void)
 {
@@ -343,6 +412,8 @@ main(void)
         TEST(list_of_wrong_types),
         TEST(list_ends_with_the_visit),
         TEST(first_put_sweeps),
+        TEST(remove),
+        TEST(list_some),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

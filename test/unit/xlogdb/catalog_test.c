@@ -397,6 +397,47 @@ test_replace_keeps_the_generation(void **state)
 }
 
 static void
+test_remove(void **state)
+{
+    Home *home = *state;
+    const char *const names[] = {SEG_1, SEG_3, SEG_3 ".partial"};
+    AUTO(free) char *long_line = mem_printf("%s %0300d\n", SEG_3, 0);
+    AUTO(free)
+    char *text = mem_printf("  " ROW_1 ROW_2_OLD "nonsense\n\n%s" SEG_1
+                            ".partial\t1\t2\tNone\tNone\n" ROW_1 SEG_3,
+                            long_line);
+    struct stat before, after;
+    assert_done(xlogdb_remove(home->db, names, COUNT_OF(names))); /* there is no catalog yet */
+    assert_false(exists(home->current));
+    assert_done(dir_make(home->wals));
+    write_text(home->current, text);
+    chmod(home->current, 0640);
+    assert_done(xlogdb_remove(home->db, names, COUNT_OF(names)));
+    /* A name that is cut off may be the beginning of another. */
+    assert_text(home->current, ROW_2_OLD "nonsense\n\n" SEG_1 ".partial\t1\t2\tNone\tNone\n" SEG_3);
+    assert_int_equal(stat(home->current, &before), 0);
+    assert_int_equal(before.st_mode & 0777, 0640);
+    assert_done(xlogdb_remove(home->db, names, COUNT_OF(names)));
+    assert_done(xlogdb_remove(home->db, names, 0));
+    assert_int_equal(stat(home->current, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino); /* nothing to do, nothing written */
+}
+
+static void
+test_failed_remove_changes_nothing(void **state)
+{
+    Home *home = *state;
+    const char *const names[] = {SEG_1};
+    const WalFile rows[] = {row_1, row_2};
+    assert_done(append_rows(home, rows, 2));
+    disk_fails = true;
+    int result = xlogdb_remove(home->db, names, 1);
+    disk_fails = false;
+    assert_true(result < 0);
+    assert_text(home->current, ROW_1 ROW_2);
+}
+
+static void
 test_unreadable(void **state)
 {
     Home *home = *state;
@@ -425,6 +466,8 @@ main(void)
         TEST(failed_sync_takes_all_back),
         TEST(replace),
         TEST(replace_keeps_the_generation),
+        TEST(remove),
+        TEST(failed_remove_changes_nothing),
         TEST(unreadable),
     };
     log_open(NULL, LOG_CRITICAL); /* torn lines are warned of */

@@ -13,7 +13,7 @@ import tempfile
 import pytest
 
 from home import ROOT
-from pg import as_owner, bindir
+from pg import Postgres, as_owner, bindir, short_directory
 
 PINNED = dict(
     re.findall(r"^(\d+) (\S+)", (ROOT / "test/servers/postgres.txt").read_text(), re.MULTILINE)
@@ -46,3 +46,18 @@ def reachable(directory):
     atexit.register(shutil.rmtree, copies, ignore_errors=True)
     copies.chmod(0o755)
     return shutil.copytree(directory, copies / directory.name, symlinks=True)
+
+
+@functools.cache
+def template(major):
+    """A cluster of that major that never ran: initdb is the slowest part of a short test."""
+    directory = short_directory("walden-template-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Postgres(directory, programs=programs(major)).data
+
+
+def cluster(directory, major, **options):
+    """A new Postgres of that major, with segments of 1 MB (16 MB before version 11)."""
+    directory.mkdir()
+    subprocess.run(["cp", "-a", template(major), directory], check=True)
+    return Postgres(directory, initdb=False, programs=programs(major), **options)

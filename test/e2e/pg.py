@@ -260,7 +260,7 @@ class Postgres:
             stop = "pg_stop_backup(false, false)"
         copy = (  # what a program's end leaves behind, and WAL, are not part of a backup
             f"cp -a {shlex.quote(str(self.data))} {shlex.quote(str(directory))}; "
-            f"cd {shlex.quote(str(directory))} && rm -rf postmaster.* pg_wal/0* pg_replslot/*"
+            f"cd {shlex.quote(str(directory))} && rm -rf postmaster.* pg_wal/0* pg_wal/archive_status/* pg_replslot/*"
         )
         with subprocess.Popen(
             [str(bindir() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo],

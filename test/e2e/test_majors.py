@@ -2,15 +2,21 @@
 """PostgreSQL 10 to 18: both ways into the archive, and the way back into a server of the same major."""
 
 import json
+import os
+import re
 import shutil
 import signal
 
 import pytest
 
 from home import WALDEN, Home, execute
-from majors import MAJORS, programs
-from pg import Postgres, as_owner, give, owner, recovers, restored
+from majors import MAJORS, cluster, programs
+from pg import as_owner, bindir, give, owner, recovers, restored
 from support import started, wait_for
+
+SEGMENT = re.compile(r"[0-9A-F]{24}")
+PAGE = 8192
+OVERWRITES = 8  # a page's flag: the record before was never finished
 
 pytestmark = pytest.mark.parametrize("major", MAJORS)
 
@@ -40,16 +46,17 @@ class Site(Home):
 def server(workdir, major):
     """Keeps its WAL, so that it can be compared with what was received."""
     keep = {"wal_keep_size": "1GB"} if major >= 13 else {"wal_keep_segments": "100"}
-    with Postgres(
-        workdir / "pg", programs=programs(major), max_wal_size="2GB", wal_sender_timeout="20s", **keep
-    ) as server:
+    with cluster(workdir / "pg", major, max_wal_size="2GB", **keep) as server:
         yield server
 
 
 def insert(server, count):
+    """Rows, pages of an index, and a record that is longer than two segments of 1 MB."""
     server.sql(
         "CREATE TABLE IF NOT EXISTS t (i int, x text);"
-        f"INSERT INTO t SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, {count}) i"
+        f"INSERT INTO t SELECT i, repeat(md5(i::text), 20) FROM generate_series(1, {count}) i;"
+        "REINDEX TABLE pg_class; CREATE INDEX ON t (i);"
+        "SELECT pg_logical_emit_message(true, 'e2e', repeat('x', 2500000)) IS NULL"
     )
 
 
@@ -129,8 +136,8 @@ def test_archived_and_restored(workdir, major):
     """By archive_command; a backup of the server becomes the server again, on a new timeline that is
     archived as well."""
     site = Site(workdir / "home")
-    with Postgres(
-        workdir / "pg", programs=programs(major), archive_to=site.incoming, max_wal_size="2GB"
+    with cluster(
+        workdir / "pg", major, archive_to=site.incoming, max_wal_size="2GB"
     ) as server:
         site.connect(server)
         insert(server, 500)
@@ -156,3 +163,48 @@ def test_archived_and_restored(workdir, major):
         site.run("archive-wal", "main")
         assert "00000002.history" in site.names()
         assert len(check_archive(site, second, 1)) > len(names)
+
+
+def torn(server):
+    """Is there a record that was never finished? The page after it says so."""
+    for path in (server.data / "pg_wal").iterdir():
+        if path.is_file() and SEGMENT.fullmatch(path.name):
+            data = path.read_bytes()
+            if any(data[at + 2] & OVERWRITES for at in range(0, len(data), PAGE)):
+                return True
+    return False
+
+
+def crash_in_a_record(server):
+    """Kills a backend in the middle of a long record; the server recovers by itself."""
+    long = "SELECT pg_logical_emit_message(false, 'e2e', repeat('x', 300000000)) IS NULL"
+    psql = [bindir() / "psql", "-XAtq", "-d", server.conninfo, "-c", "SELECT pg_backend_pid()", "-c", long]
+    before = server.sql("SELECT pg_current_wal_lsn()")
+    with started(psql) as process:
+        backend = int(process.stdout.readline())
+        segments = "2 * pg_size_bytes(current_setting('wal_segment_size'))"
+        grown = f"SELECT pg_current_wal_lsn() - '{before}' > {segments}"
+        wait_for(lambda: server.sql(grown) == "t", 60, "a part of the record")
+        os.kill(backend, signal.SIGKILL)
+        process.wait(60)
+    wait_for(server.ready, 60)
+
+
+def test_crash_in_a_record(workdir, major, server):
+    """What was received of a record that nobody ever finishes is the server's to the byte, and passes
+    for what it is."""
+    site = Site(workdir / "home", archiver="off", streaming_archiver="on", slot_name="walden",
+                create_slot="auto")
+    site.connect(server)
+    with started(site.command("receive-wal", "main")) as receiver:
+        wait_for(lambda: server.sql("SELECT state FROM pg_stat_replication") == "streaming", 30)
+        for _ in range(5):
+            crash_in_a_record(server)
+            if torn(server):
+                break
+        assert torn(server)
+        insert(server, 500)
+        wait_for((site.streaming / server.switch_wal()).exists, 60, "the segment after the crash")
+        assert receiver.poll() is None
+    site.run("archive-wal", "main")
+    check_archive(site, server, 1)

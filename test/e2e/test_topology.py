@@ -11,7 +11,7 @@ from home import Home
 from network import Network
 from pg import Postgres, give, recovers, restored
 from receiving import (
-    MIB, SEGMENT, compare, insert, point_to, received, receiver, streaming, wait_received,
+    MIB, compare, insert, point_to, received, receiver, streaming, wait_received,
 )
 from support import wait_for
 

@@ -77,10 +77,13 @@ class Postgres:
 
     Postgres(directory, wal_segsize=1, archive_to=home.incoming, max_wal_size="64MB")
 
-    For a cluster that exists already (a restored backup in directory/data) give initdb=False.
+    For a cluster that exists already (a restored backup in directory/data) give initdb=False. For
+    another major than Debian's give the directory of its programs; its clients are Debian's.
     """
 
-    def __init__(self, directory=None, wal_segsize=1, archive_to=None, initdb=True, **settings):
+    def __init__(
+        self, directory=None, wal_segsize=1, archive_to=None, initdb=True, programs=None, **settings
+    ):
         self.directory = pathlib.Path(directory or short_directory("walden-pg-"))
         self.directory.mkdir(exist_ok=True)
         self.directory.chmod(0o755)
@@ -89,10 +92,14 @@ class Postgres:
         self.log = self.directory / "log"
         self.port = next(_ports)  # only the socket's name; of its own even after a kill
         self.process = None
+        self.programs = programs or bindir()
+        self.major = int(re.search(r" (\d+)", self.program("postgres", "--version").stdout).group(1))
         if initdb:
+            # Before version 11 segments have 16 MB.
+            size = [f"--wal-segsize={wal_segsize}"] if self.major >= 11 else []
             self.program(
-                "initdb", "--no-sync", "--username=postgres", "--auth=trust",
-                f"--wal-segsize={wal_segsize}", "--encoding=UTF8", "--locale=C", "-D", self.data,
+                "initdb", "--no-sync", "--username=postgres", "--auth=trust", *size,
+                "--encoding=UTF8", "--locale=C", "-D", self.data,
             )
         self.configure(
             listen_addresses="", unix_socket_directories=self.directory, wal_level="replica",
@@ -129,7 +136,7 @@ class Postgres:
     def _spawn(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                as_owner(bindir() / "postgres", "-D", self.data, "-p", self.port, with_us=True),
+                as_owner(self.programs / "postgres", "-D", self.data, "-p", self.port, with_us=True),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
             )
 
@@ -190,8 +197,9 @@ class Postgres:
 
     def program(self, name, *args, **kw):
         """Runs one of PostgreSQL's programs as owner(); raises with its output if it fails."""
+        own = self.programs / name
         done = subprocess.run(
-            as_owner(bindir() / name, *args), text=True, capture_output=True,
+            as_owner(own if own.exists() else bindir() / name, *args), text=True, capture_output=True,
             stdin=subprocess.DEVNULL, timeout=300, cwd=self.directory, check=False, **kw,
         )
         if done.returncode != 0:
@@ -250,13 +258,48 @@ class Postgres:
         )
         return directory
 
+    def copied(self, directory):
+        """As base_backup, by the server's functions and a copy: Debian's pg_basebackup does not
+        talk to servers that are newer."""
+        directory = pathlib.Path(directory)
+        directory.parent.mkdir()
+        start, stop, label = "pg_backup_start('e2e', true)", "pg_backup_stop(false)", "labelfile"
+        if self.major < 15:
+            start = "pg_start_backup('e2e', true, false)"
+            stop = "pg_stop_backup(false, false)"
+        copy = (  # what a program's end leaves behind, and WAL, are not part of a backup
+            f"cp -a {shlex.quote(str(self.data))} {shlex.quote(str(directory))}; "
+            f"cd {shlex.quote(str(directory))} && rm -rf postmaster.* pg_wal/0* pg_wal/archive_status/* pg_replslot/*"
+        )
+        with subprocess.Popen(
+            [str(bindir() / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", self.conninfo],
+            text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ) as psql:
+            out, err = psql.communicate(
+                f"SELECT 1 FROM {start};\n\\! {copy}\nSELECT {label} FROM {stop};\n", timeout=120
+            )
+        if psql.returncode != 0:
+            raise RuntimeError(f"psql: {err}")
+        backup_label = directory / "backup_label"
+        backup_label.write_text(out.removeprefix("1\n"), encoding="utf-8")
+        give(backup_label)
+        return directory
 
-def restored(directory, restore_command, **settings):
+
+def recovers(server, **settings):
+    """Makes the cluster recover at its next start, as a server that is restored does."""
+    old = server.major < 12  # then the settings of recovery have a file of their own
+    path = server.data / ("recovery.conf" if old else "recovery.signal")
+    path.touch()
+    give(path)
+    if old:
+        path.write_text("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
+    else:
+        server.configure(**settings)
+
+
+def restored(directory, restore_command, programs=None, **settings):
     """The base backup in directory/data made ready to recover. Not started."""
-    server = Postgres(
-        directory, initdb=False, archive_mode="off", restore_command=restore_command, **settings
-    )
-    signal_file = server.data / "recovery.signal"
-    signal_file.touch()
-    give(signal_file)
+    server = Postgres(directory, initdb=False, programs=programs, archive_mode="off", **settings)
+    recovers(server, restore_command=restore_command)
     return server

@@ -25,6 +25,9 @@ while [ $# -gt 0 ]; do
         directory=build-clang
         export CC=clang
         ;;
+    --offline)
+        export WALDEN_OFFLINE=1
+        ;;
     unit | e2e)
         which=$1
         shift
@@ -41,6 +44,10 @@ esac
 
 need build test
 build "$directory" "${options[@]}"
+# Without them the tests of those servers fail, and no others.
+if [ "$which" != unit ] && [ "$directory" != build-tsan ] && [ -z "${WALDEN_OFFLINE:-}" ]; then
+    bash tools/dev/servers.sh || say "Not all servers could be fetched; --offline goes without them."
+fi
 
 # A finding must not look like a failure that a test expects.
 export ASAN_OPTIONS=exitcode=66:detect_stack_use_after_return=1

@@ -183,6 +183,20 @@ position_by_server(const Receiver *receiver, const Session *session, WalPosition
     return 0;
 }
 
+/* A standby may have less than we, which came from another server. It will have more. */
+static int
+check_ahead(const Session *session, const WalPosition *position)
+{
+    if (position->timeline != session->system.timeline || position->lsn <= session->system.flush)
+        return 0;
+    char ours[LSN_ROOM], theirs[LSN_ROOM];
+    lsn_format(position->lsn, ours);
+    lsn_format(session->system.flush, theirs);
+    return hint(
+        fail(ERR_IO, "the server has WAL only up to %s, and %s was received already", theirs, ours),
+        "is it a standby that lags, or was the server set back to an earlier state?");
+}
+
 static int
 find_position(const Receiver *receiver, const Session *session, WalPosition *ret_position)
 {
@@ -270,6 +284,7 @@ receive_once(Receiver *receiver)
     TRY(learn_server(receiver, &session));
     TRY(provide_slot(receiver, connection));
     TRY(find_position(receiver, &session, &position));
+    TRY(check_ahead(&session, &position));
     return stream_all(receiver, &session, position);
 }
 

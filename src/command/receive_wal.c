@@ -98,7 +98,7 @@ connect_for_slot(const ServerConfig *server, const char *what, PgConnection **re
                     "Unable to %s a physical replication slot: slot_name configuration option "
                     "required",
                     what);
-    return wrap(receiver_connect(server, ret_connection),
+    return wrap(receiver_connect(server, RECEIVER_CONNECT_MS, ret_connection),
                 "Unable to %s a physical replication slot", what);
 }
 
@@ -184,8 +184,8 @@ receive(const Invocation *invocation, const ServerConfig *server)
     Teller teller = {invocation->report, prefix};
     ReceiverSpec spec = {server, tell, &teller};
     mem_keep(KEPT_MEMORY);
-    int result = receiver_run(&spec);
-    assert(result < 0);
+    if (receiver_run(&spec) == 0)
+        return EXIT_DONE;
     if (error_last()->class != ERR_STOPPED)
         return failed(invocation, server);
     if (stop_signal() != SIGINT)
@@ -260,7 +260,8 @@ const Command command_receive_wal = {
             "whole segment there, follows timelines, and comes again when the connection\n"
             "breaks. WAL that the server no longer has ends it with exit code 1. If\n"
             "streaming_archiver_name is in the server's synchronous_standby_names, commits\n"
-            "wait until their WAL is durable here.",
+            "wait until their WAL is durable here. With receiver = pg_receivewal that program\n"
+            "of PostgreSQL's is run once, in whose manner it ends.",
     .options = options,
     .option_count = COUNT_OF(options),
     .run = run,

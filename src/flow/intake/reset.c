@@ -4,7 +4,7 @@
  * are never removed. */
 #include "base/file.h"
 #include "flow/intake/intake.h"
-#include "flow/intake/receiver.h"
+#include "flow/intake/preflight.h"
 #include "pg/replication.h"
 #include "wal/name.h"
 
@@ -28,14 +28,16 @@ find_newest(const char *directory, char *ret_name)
 
 /* Names of the segments of the server's position and the slot's. Each has WAL_NAME_ROOM. */
 static int
-find_server_segments(const ServerConfig *server, char *ret_current, char *ret_restart)
+find_server_segments(const ServerConfig *server, uint64_t asked_id, char *ret_current,
+                     char *ret_restart)
 {
     AUTO(pg) PgConnection *connection = NULL;
     PgSystem system;
     uint32_t size = 0;
     Lsn restart = 0;
-    TRY(receiver_connect(server, &connection));
+    TRY(receiver_connect(server, RECEIVER_CONNECT_MS, &connection));
     TRY(pg_identify_system(connection, &system));
+    TRY(preflight_system(server, asked_id, &system, pg_version(connection)));
     TRY(pg_segment_size(connection, &size));
     if (server->slot_name) {
         int result = receiver_find_slot(server, connection, &restart);
@@ -73,7 +75,9 @@ receiver_reset(const ReceiverSpec *spec)
 {
     const char *directory = spec->server->streaming_wals_directory;
     char newest[WAL_NAME_ROOM], current[WAL_NAME_ROOM], restart[WAL_NAME_ROOM];
-    TRY(find_server_segments(spec->server, current, restart));
+    uint64_t asked_id = 0;
+    TRY(preflight_ask(spec, &asked_id));
+    TRY(find_server_segments(spec->server, asked_id, current, restart));
     TRY(dir_make(directory));
     TRY(find_newest(directory, newest));
     if (!*newest || strncmp(newest, restart, WAL_SEGMENT_LENGTH) == 0) {

@@ -6,7 +6,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/proc.h"
-#include "command/command.h"
+#include "command/task.h"
 #include "flow/intake/receiver.h"
 
 #include <signal.h>
@@ -68,14 +68,11 @@ end_process(pid_t pid)
 static int
 stop(const Invocation *invocation, const ServerConfig *server)
 {
-    AUTO(free) char *path = command_lock_path(invocation, server, "receive-wal");
-    AUTO(lock) Lock lock = LOCK_NONE;
     pid_t pid = 0;
-    /* Shared, because that leaves the pid in the file alone. */
-    int result = lock_take(path, LOCK_SHARED, 0, &lock, &pid);
+    int result = task_look(invocation, server, "receive-wal", &pid);
     if (result < 0)
         return failed(invocation, server);
-    if (result != LOCK_BUSY || pid == 0) {
+    if (result != TASK_RUNS || pid == 0) {
         report_error(invocation->report,
                      "Termination of receive-wal failed: no such process for server %s",
                      server->name);
@@ -227,6 +224,7 @@ run(const Invocation *invocation)
         return EXIT_FAILED;
     if (command_skips_inactive(invocation, server))
         return EXIT_DONE;
+    command_tell_overrides(invocation, server);
     if (given[STOP] && given[RESET]) {
         report_error(invocation->report, "--stop and --reset options are not compatible");
         return EXIT_FAILED;

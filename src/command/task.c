@@ -2,7 +2,10 @@
  * The table of what should always run. */
 #include "command/task.h"
 
-#include "command/command.h"
+#include "base/lock.h"
+
+/* Who only looks at a lock takes it for a moment, too. */
+enum { LOOK_MS = 200 };
 
 static bool
 archives(const ServerConfig *server)
@@ -31,6 +34,21 @@ const Task *
 task_at(size_t index)
 {
     return &tasks[index];
+}
+
+/* Only shared, so that the pid in the lock file stays that of the last one who did the work. */
+int
+task_look(const Invocation *invocation, const ServerConfig *server, const char *command,
+          pid_t *ret_pid)
+{
+    AUTO(free) char *path = command_lock_path(invocation, server, command);
+    AUTO(lock) Lock lock = LOCK_NONE;
+    pid_t holder = 0;
+    int taken = lock_take(path, LOCK_SHARED, LOOK_MS, &lock, &holder);
+    if (taken < 0)
+        return taken;
+    *ret_pid = taken == LOCK_BUSY ? holder : 0;
+    return taken == LOCK_BUSY ? TASK_RUNS : 0;
 }
 
 bool

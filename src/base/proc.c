@@ -225,7 +225,7 @@ become_tied(const ProcSpec *spec, const int pipes[2][2], pid_t parent, char *con
         signal(defaults[i], SIG_DFL);
     pthread_sigmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
-    int input = spec->stdin_fd >= 0 ? spec->stdin_fd : open("/dev/null", O_RDONLY);
+    int input = spec->stdin_fd >= 0 ? spec->stdin_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
     int output = spec->stdout_fd >= 0 ? spec->stdout_fd : pipes[0][1];
     if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
         dup2(pipes[1][1], STDERR_FILENO) < 0 || prctl(PR_SET_PDEATHSIG, signal_to_end(spec)) < 0 ||

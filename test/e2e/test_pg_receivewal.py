@@ -9,9 +9,9 @@ import shutil
 import signal
 
 import pytest
-from home import BARMAN, Home
+from home import BARMAN, WALDEN, Home
 from pg import Postgres, bindir, give, short_directory
-from support import beside, wait_for
+from support import started, wait_for
 from test_receive_wal import (
     MIB,
     compare,
@@ -79,10 +79,6 @@ def program_of(process):
 
 def arguments(pid):
     return pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
-
-
-def last_line(done):
-    return done.stderr.strip().splitlines()[-1]
 
 
 def fails(site, *parts, timeout=30):
@@ -365,21 +361,16 @@ def test_slot_in_use(site, server):
 def test_stop_reset_and_barman(site, server):
     done = site.walden("receive-wal", "--reset", "main")
     assert done.returncode == 0 and "aligned" in done.stdout
-    for stop in (site.walden, site.barman) if os.access(BARMAN, os.X_OK) else (site.walden,):
+    for program in (WALDEN, BARMAN) if os.access(BARMAN, os.X_OK) else (WALDEN,):
         with receiver(site) as process:
             wait_for(lambda: streaming(server))
             pid = program_of(process)
             assert site.walden("receive-wal", "main").returncode == 1
             # Whoever stops it waits until it is gone; it is our child, and we must wait for it.
-            command = beside(site, "receive-wal", "--stop", "main") if stop == site.walden else None
-            if command:
-                with command as stopper:
-                    assert process.wait(10) == 0
-                    out, _ = stopper.communicate(timeout=20)
-                assert out.decode() == f"Stopped process receive-wal({process.pid})\n"
-            else:
-                process.send_signal(signal.SIGINT)
+            with started([program, "-c", site.conf, "receive-wal", "--stop", "main"]) as stopper:
                 assert process.wait(10) == 0
+                out, _ = stopper.communicate(timeout=20)
+            assert f"Stopped process receive-wal({process.pid})" in out.decode()
             assert not alive(pid)
 
 

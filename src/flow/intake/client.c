@@ -151,9 +151,11 @@ client_prepare(const char *directory, uint32_t segment_size, const WalPosition *
                     "receiver = walden goes on where the server's timelines lead; or move what "
                     "belongs to a timeline that was given up out of the directory");
     }
-    if (found && !partial)
+    if (!found)
+        return segment_mark(directory, name);
+    if (!partial)
         return 0;
-    /* Opened as our own receiver opens it: created, or filled up. */
+    /* Opened as our own receiver opens it: filled up. */
     Segment segment;
     TRY(segment_open(directory, position->timeline, position->lsn, segment_size, 0, &segment));
     int result = segment_sync(&segment);
@@ -203,7 +205,7 @@ client_run(const ReceiverSpec *spec, const WalClient *client, bool synchronous)
     TRY(hint(pg_conninfo_export(server_wal_streaming_conninfo(server), PG_REPLICATION,
                                 server->streaming_archiver_name, RECEIVER_CONNECT_MS, arena,
                                 &conninfo, &env),
-             "receiver = walden needs not hand it to another program"));
+             "with receiver = walden it need not be handed to another program"));
     argv[count++] = client->path;
     argv[count++] = arena_printf(arena, "--dbname=%s", conninfo);
     argv[count++] = "--verbose";

@@ -30,7 +30,7 @@ static int
 read_facts(const char *conninfo, Arena *arena, PgFacts *ret_facts)
 {
     AUTO(pg) PgConnection *connection = NULL;
-    TRY(pg_connect(conninfo, PG_SQL, "walden", ASK_MS, &connection));
+    TRY(wrap(pg_connect(conninfo, PG_SQL, "walden", ASK_MS, &connection), "connect for SQL"));
     return pg_facts_read(connection, arena, ret_facts);
 }
 

@@ -5,10 +5,9 @@
 #include "base/file.h"
 #include "flow/intake/intake.h"
 #include "flow/intake/preflight.h"
-#include "pg/replication.h"
+#include "flow/intake/segment.h"
 #include "wal/name.h"
 
-#include <fcntl.h>
 #include <stdarg.h>
 
 /* The newest segment or partial one by name; "" if there is none. Room for WAL_NAME_ROOM. */
@@ -61,15 +60,6 @@ tell(const ReceiverSpec *spec, const char *format, ...)
     spec->tell(spec->context, line);
 }
 
-static int
-create_empty(const char *path)
-{
-    AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail_errno("create '%s'", path);
-    return file_sync(fd, path);
-}
-
 int
 receiver_reset(const ReceiverSpec *spec)
 {
@@ -97,6 +87,5 @@ receiver_reset(const ReceiverSpec *spec)
             return fail_errno("remove '%s'", old);
     }
     tell(spec, "Creating status file %s", new);
-    TRY(create_empty(new));
-    return dir_sync(directory);
+    return segment_mark(directory, restart);
 }

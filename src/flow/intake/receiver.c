@@ -17,6 +17,7 @@
 #include <stdarg.h>
 
 enum {
+    WATCH_MS = 30000, /* between two looks at what only SQL tells */
     PAUSE_MIN_MS = 1000,
     PAUSE_MAX_MS = 30000,
     SLOT_PATIENCE_MS = 5000,         /* for the walsender of a receiver that was killed */
@@ -26,6 +27,7 @@ enum {
 typedef struct Receiver {
     const ReceiverSpec *spec;
     const ServerConfig *server;
+    SyncWatch *watch;
     uint64_t asked_id; /* of the cluster that answers with SQL; 0: unknown */
     bool begun;        /* has streamed once: from now on it comes again */
     bool lively;       /* has streamed since the last pause */
@@ -73,6 +75,15 @@ receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **
     return wrap(pg_connect(conninfo, PG_REPLICATION, server->streaming_archiver_name, timeout_ms,
                            ret_connection),
                 "connect to the server for streaming");
+}
+
+int
+receiver_connect_any(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection)
+{
+    const char *conninfo = server_wal_conninfo(server);
+    if (!conninfo)
+        return receiver_connect(server, timeout_ms, ret_connection);
+    return pg_connect(conninfo, PG_SQL, "walden", timeout_ms, ret_connection);
 }
 
 /* Servers before version 15 tell that in SQL only. */
@@ -245,13 +256,13 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
                            .slot = receiver->server->slot_name,
                            .directory = receiver->server->streaming_wals_directory,
                            .segment_size = session->segment_size,
-                           .synchronous = session->synchronous,
+                           .watch = receiver->watch,
                            .from = position,
                            .begins = begins};
         StreamResult end;
         lsn_format(position.lsn, lsn);
         tell(receiver, "starting at %s, timeline %u%s", lsn, position.timeline,
-             session->synchronous ? ", synchronous" : "");
+             sync_watch_get(receiver->watch) ? ", synchronous" : "");
         int result = stream_timeline(&spec, &end);
         receiver->begun |= end.begun;
         receiver->lively |= end.begun;
@@ -282,6 +293,7 @@ receive_once(Receiver *receiver)
     AUTO(session) Session session = {.arena = arena_new()};
     WalPosition position;
     TRY(open_session(receiver, &session, &position));
+    sync_watch_set(receiver->watch, session.synchronous);
     return stream_all(receiver, &session, position);
 }
 
@@ -343,6 +355,9 @@ receiver_run(const ReceiverSpec *spec)
     TRY(preflight_ask(spec, &receiver.asked_id));
     if (strcmp(spec->server->receiver, "pg_receivewal") == 0)
         return receive_by_client(&receiver);
+    AUTO(sync_watch) SyncWatch *watch = NULL;
+    TRY(sync_watch_start(spec->server, WATCH_MS, &watch));
+    receiver.watch = watch;
     for (;;) {
         int result = receive_once(&receiver);
         if (result == 0)

@@ -29,6 +29,10 @@ int receiver_reset(const ReceiverSpec *spec);
 /* A connection for the commands of a walsender, to where the server's WAL comes from. */
 int receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
 
+/* A connection on which the server's settings can be asked for, of either kind. */
+int
+receiver_connect_any(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
+
 /* pg_slot_find of the server's slot, which must be configured. connection: of receiver_connect. */
 int receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart);
 

@@ -5,7 +5,6 @@
 
 #include "base/proc.h"
 #include "flow/intake/client.h"
-#include "pg/facts.h"
 #include "version.h"
 
 static int
@@ -35,11 +34,7 @@ static int
 ask_server(const ServerConfig *server, int64_t timeout_ms, int *ret_version, bool *ret_synchronous)
 {
     AUTO(pg) PgConnection *connection = NULL;
-    const char *conninfo = server_wal_conninfo(server);
-    if (conninfo)
-        TRY(pg_connect(conninfo, PG_SQL, "walden", timeout_ms, &connection));
-    else
-        TRY(receiver_connect(server, timeout_ms, &connection));
+    TRY(receiver_connect_any(server, timeout_ms, &connection));
     TRY(pg_is_synchronous(connection, server->streaming_archiver_name, ret_synchronous));
     *ret_version = pg_version(connection);
     return 0;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The receiver's state, for servers that answer, keep silent, or are not there. */
+ * What is asked of a server beside its stream, when it answers, keeps silent, or is not there. */
 #include "../files.h"
 #include "../pg/server.h"
 
 #include "base/clock.h"
 #include "flow/intake/status.h"
+#include "flow/intake/sync_watch.h"
 #include "version.h"
 
 enum { SHORT_MS = 300, LONG_MS = 20000 };
@@ -122,6 +123,36 @@ nobody_to_ask(void **state)
     assert_int_equal(status.synchronous, ANSWER_UNKNOWN);
 }
 
+/* What somebody else has heard counts until the server says something else. */
+static void
+the_watch_hears_of_a_change(void **state)
+{
+    Fixture *f = *state;
+    SyncWatch *watch = NULL;
+    play(f, "*");
+    assert_done(sync_watch_start(&f->server, SHORT_MS, &watch));
+    assert_false(sync_watch_get(watch));
+    sync_watch_set(watch, true);
+    assert_true(sync_watch_get(watch));
+    sync_watch_set(watch, false);
+    for (int64_t deadline = clock_ms() + LONG_MS; !sync_watch_get(watch); clock_pause_ms(1))
+        assert_true(clock_ms() < deadline);
+    sync_watch_stop(watch);
+}
+
+static void
+a_watch_without_an_answer_changes_nothing(void **state)
+{
+    Fixture *f = *state;
+    SyncWatch *watch = NULL;
+    f->server.conninfo = "host=/nonexistent";
+    assert_done(sync_watch_start(&f->server, 1, &watch));
+    sync_watch_set(watch, true);
+    clock_pause_ms(50);
+    assert_true(sync_watch_get(watch));
+    sync_watch_stop(watch);
+}
+
 int
 main(void)
 {
@@ -130,6 +161,8 @@ main(void)
         cmocka_unit_test_setup_teardown(a_program_that_is_too_old, setup, teardown),
         cmocka_unit_test_setup_teardown(silence_ends_in_time, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_to_ask, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_watch_hears_of_a_change, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_watch_without_an_answer_changes_nothing, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

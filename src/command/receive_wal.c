@@ -258,8 +258,8 @@ const Command command_receive_wal = {
             "whole segment there, follows timelines, and comes again when the connection\n"
             "breaks. WAL that the server no longer has ends it with exit code 1. If\n"
             "streaming_archiver_name is in the server's synchronous_standby_names, commits\n"
-            "wait until their WAL is durable here. With receiver = pg_receivewal that program\n"
-            "of PostgreSQL's is run once, in whose manner it ends.",
+            "wait until their WAL is durable here. With receiver = pg_receivewal it runs\n"
+            "that program of PostgreSQL's, and ends with it.",
     .options = options,
     .option_count = COUNT_OF(options),
     .run = run,

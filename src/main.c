@@ -110,18 +110,6 @@ want_colour(const char *const *given)
     return strcmp(when, "always") == 0;
 }
 
-static void
-open_log(const Config *config, const char *level_text, Report *report)
-{
-    int level = LOG_INFO;
-    if (!log_level_parse(level_text ? level_text : config->log_level, &level))
-        level = LOG_INFO;
-    if (log_open(config->log_file, level) < 0)
-        report_warning(report, "%s; logging to standard error", error_last()->text);
-    for (size_t i = 0; i < config->warnings.count; i++)
-        report_warning(report, "%s", config->warnings.items[i]);
-}
-
 static int
 exit_unusable(const Command *command, int usual, char *const *arguments)
 {
@@ -142,8 +130,9 @@ run_command(const Command *command, const char *const *given, char *const *argum
         report_failure(invocation->report, error_last());
         return exit_unusable(command, EXIT_FAILED, arguments);
     }
-    open_log(config, given[LEVEL], invocation->report);
     invocation->config = config;
+    invocation->log_level = given[LEVEL];
+    command_open_log(invocation, config);
     return command->run(invocation);
 }
 

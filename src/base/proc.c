@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -208,9 +209,59 @@ proc_own_path(char **ret_path)
 }
 
 static int
-spawn(const ProcSpec *spec, const int pipes[2][2], pid_t *ret_pid)
+signal_to_end(const ProcSpec *spec)
 {
-    AUTO(arena) Arena *arena = arena_new();
+    return spec->end_signal ? spec->end_signal : SIGTERM;
+}
+
+/* The child's part of spawn_tied, between fork and exec: nothing that could take a lock. */
+static void
+become_tied(const ProcSpec *spec, const int pipes[2][2], pid_t parent, char *const *environment)
+{
+    static const int defaults[] = {SIGPIPE, SIGINT, SIGTERM};
+    sigset_t none;
+    sigemptyset(&none);
+    for (size_t i = 0; i < COUNT_OF(defaults); i++)
+        signal(defaults[i], SIG_DFL);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    setpgid(0, 0);
+    int input = spec->stdin_fd >= 0 ? spec->stdin_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int output = spec->stdout_fd >= 0 ? spec->stdout_fd : pipes[0][1];
+    if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+        dup2(pipes[1][1], STDERR_FILENO) < 0 || prctl(PR_SET_PDEATHSIG, signal_to_end(spec)) < 0 ||
+        getppid() != parent)
+        return; /* who has died meanwhile sends no signal */
+    execve(spec->argv[0], (char *const *)spec->argv, environment);
+}
+
+/* What posix_spawn cannot do. An error of exec comes back through a pipe that exec closes. */
+static int
+spawn_tied(const ProcSpec *spec, const int pipes[2][2], char *const *environment, pid_t *ret_pid)
+{
+    int news[2], error = 0;
+    pid_t parent = getpid();
+    if (pipe2(news, O_CLOEXEC) < 0)
+        return errno;
+    pid_t pid = fork();
+    if (pid == 0) {
+        become_tied(spec, pipes, parent, environment);
+        error = errno;
+        (void)!write(news[1], &error, sizeof(error));
+        _exit(127);
+    }
+    if (pid < 0)
+        error = errno;
+    close(news[1]);
+    if (pid > 0 && read(news[0], &error, sizeof(error)) > 0)
+        waitpid(pid, NULL, 0);
+    close(news[0]);
+    *ret_pid = pid;
+    return error;
+}
+
+static int
+spawn_free(const ProcSpec *spec, const int pipes[2][2], char *const *environment, pid_t *ret_pid)
+{
     const char *const shell_argv[] = {"/bin/sh", "-c", spec->shell, NULL};
     const char *const *argv = spec->shell ? shell_argv : spec->argv;
 
@@ -226,26 +277,33 @@ spawn(const ProcSpec *spec, const int pipes[2][2], pid_t *ret_pid)
 
     posix_spawnattr_t attributes;
     attributes_init(&attributes, POSIX_SPAWN_SETPGROUP);
-    int error = posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *)argv,
-                             build_environment(spec, arena));
+    int error =
+        posix_spawnp(ret_pid, argv[0], &actions, &attributes, (char *const *)argv, environment);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
-    if (error) {
-        errno = error;
-        fail_errno("start '%s'", spec->shell ? spec->shell : argv[0]);
-        Error failure = *error_last();
-        failure.class = ERR_HOOK;
-        error_restore(&failure);
-        return -1;
-    }
-    return 0;
+    return error;
 }
 
-/* SIGTERM to the whole group, two seconds of patience, SIGKILL. */
-static void
-end_group(pid_t pid)
+static int
+spawn(const ProcSpec *spec, const int pipes[2][2], pid_t *ret_pid)
 {
-    kill(-pid, SIGTERM);
+    AUTO(arena) Arena *arena = arena_new();
+    char **environment = build_environment(spec, arena);
+    errno = (spec->tied ? spawn_tied : spawn_free)(spec, pipes, environment, ret_pid);
+    if (errno == 0)
+        return 0;
+    fail_errno("start '%s'", spec->shell ? spec->shell : spec->argv[0]);
+    Error failure = *error_last();
+    failure.class = ERR_HOOK;
+    error_restore(&failure);
+    return -1;
+}
+
+/* A signal to the whole group, two seconds of patience, SIGKILL. */
+static void
+end_group(const ProcSpec *spec, pid_t pid)
+{
+    kill(-pid, signal_to_end(spec));
     for (int i = 0; i < 100; i++) {
         siginfo_t info = {0};
         if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || info.si_pid)
@@ -257,6 +315,28 @@ end_group(pid_t pid)
         continue;
 }
 
+/* Looks at the pipes once, for so long at most; true if there was something. */
+static bool
+drain_both(ProcSpec *spec, Pipe pipes[2], int pid_fd, int wait_ms)
+{
+    struct pollfd polls[3] = {{.fd = pipes[0].fd, .events = POLLIN},
+                              {.fd = pipes[1].fd, .events = POLLIN},
+                              {.fd = pid_fd, .events = POLLIN}};
+    int ready = poll(polls, 3, wait_ms);
+    for (int i = 0; i < 2 && ready > 0; i++)
+        if (polls[i].revents)
+            drain(spec, &pipes[i]);
+    return ready > 0 && (polls[0].revents || polls[1].revents);
+}
+
+/* What the pipes held when it ended, and no more: others may go on writing. */
+static void
+drain_rest(ProcSpec *spec, Pipe pipes[2])
+{
+    for (int i = 0; i < DRAINS_AFTER_END && drain_both(spec, pipes, -1, 0); i++)
+        continue;
+}
+
 /* Follows the program until it has ended. Its end counts, not the end of its output: a hook may
  * leave a daemon behind that keeps the pipes, and goes on writing. What they held at its end is
  * still taken. */
@@ -264,34 +344,22 @@ static int
 follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
 {
     int64_t deadline = spec->timeout_ms ? clock_ms() + spec->timeout_ms : INT64_MAX;
-    int left = DRAINS_AFTER_END;
     /* Tells of its end at once; without one (-1, which poll passes over) we look every 20 ms. */
     AUTO(close) int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
-    for (bool ended = false;;) {
-        struct pollfd polls[3] = {{.fd = pipes[0].fd, .events = POLLIN},
-                                  {.fd = pipes[1].fd, .events = POLLIN},
-                                  {.fd = ended ? -1 : pid_fd, .events = POLLIN}};
-        int ready = poll(polls, 3, ended ? 0 : pid_fd < 0 ? 20 : 100);
-        for (int i = 0; i < 2 && ready > 0; i++)
-            if (polls[i].revents)
-                drain(spec, &pipes[i]);
-        bool drained = !polls[0].revents && !polls[1].revents;
-        if (ended && (ready <= 0 || drained || left-- == 0))
-            return 0;
-        if (!ended)
-            ended = waitpid(pid, ret_wait_status, WNOHANG) == pid;
-        if (ended)
-            continue;
-        if (stop_signal()) {
-            end_group(pid);
-            return stop_check();
+    while (waitpid(pid, ret_wait_status, WNOHANG) != pid) {
+        bool late = clock_ms() >= deadline;
+        if (stop_signal() || late) {
+            end_group(spec, pid);
+            drain_rest(spec, pipes);
+            return !late ? stop_check()
+                         : fail(ERR_TIMEOUT, "'%s' was ended after %lld ms",
+                                spec->shell ? spec->shell : spec->argv[0],
+                                (long long)spec->timeout_ms);
         }
-        if (clock_ms() >= deadline) {
-            end_group(pid);
-            return fail(ERR_TIMEOUT, "'%s' was ended after %lld ms",
-                        spec->shell ? spec->shell : spec->argv[0], (long long)spec->timeout_ms);
-        }
+        drain_both(spec, pipes, pid_fd, pid_fd < 0 ? 20 : 100);
     }
+    drain_rest(spec, pipes);
+    return 0;
 }
 
 int

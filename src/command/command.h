@@ -24,6 +24,7 @@ enum { OPTIONS_MAX = 16 };
 typedef struct Invocation {
     const Config *config;
     Report *report;
+    const char *log_level; /* of the command line, before that of the configuration; or NULL */
     const char *options[OPTIONS_MAX]; /* argument of option i of the command, "" when it takes none,
                                          NULL when it was not given */
     char *const *arguments;
@@ -67,6 +68,12 @@ const ServerConfig **command_servers(const Invocation *invocation, size_t *ret_c
 /* Path of the lock under which one process at a time does the task ("archive-wal") for the server,
  * the same that Barman takes; free it. */
 char *command_lock_path(const Invocation *invocation, const ServerConfig *server, const char *task);
+
+/* Sends the log where the configuration says, and tells what the configuration's warnings are. */
+void command_open_log(const Invocation *invocation, const Config *config);
+
+/* Tells of connection strings that only count where WAL is received, if there are any. */
+void command_tell_overrides(const Invocation *invocation, const ServerConfig *server);
 
 /* True for an inactive server, which is told to be skipped. */
 bool command_skips_inactive(const Invocation *invocation, const ServerConfig *server);

@@ -2,14 +2,16 @@
  * The table of commands, and how they choose their servers. */
 #include "command/command.h"
 
+#include "base/log.h"
+#include "config/secret.h"
+
 static const Command *const commands[] = {
     &command_archive_wal,  &command_cron,
     &command_delete_wals,  &command_get_wal,
     &command_list_servers, &command_rebuild_xlogdb,
     &command_receive_wal,  &command_replication_status,
     &command_run,          &command_show_servers,
-    &command_switch_wal,
-    &command_verify,
+    &command_switch_wal,   &command_verify,
 };
 
 const Command *const *
@@ -74,6 +76,36 @@ command_lock_path(const Invocation *invocation, const ServerConfig *server, cons
 {
     return mem_printf("%s/.%s-%s.lock", invocation->config->barman_lock_directory, server->name,
                       task);
+}
+
+void
+command_open_log(const Invocation *invocation, const Config *config)
+{
+    Report *report = invocation->report;
+    int level = LOG_INFO;
+    if (!log_level_parse(invocation->log_level ? invocation->log_level : config->log_level, &level))
+        level = LOG_INFO;
+    if (log_open(config->log_file, level) < 0)
+        report_warning(report, "%s; logging to standard error", error_last()->text);
+    for (size_t i = 0; i < config->warnings.count; i++)
+        report_warning(report, "%s", config->warnings.items[i]);
+}
+
+void
+command_tell_overrides(const Invocation *invocation, const ServerConfig *server)
+{
+    AUTO(arena) Arena *arena = arena_new();
+    AUTO(str) Str line = {0};
+    const char *streaming = server->wal_streaming_conninfo, *sql = server->wal_conninfo;
+    if (streaming)
+        str_appendf(&line, "wal_streaming_conninfo (%s) in place of streaming_conninfo%s",
+                    conninfo_redact(streaming, arena), sql ? "" : " and conninfo");
+    if (sql)
+        str_appendf(&line, "%swal_conninfo (%s) in place of conninfo", streaming ? ", " : "",
+                    conninfo_redact(sql, arena));
+    if (line.length)
+        report_info(invocation->report, "WAL of server %s: using %s", server->name,
+                    str_text(&line));
 }
 
 bool

@@ -8,6 +8,9 @@
 #include "command/command.h"
 #include "command/task.h"
 
+#include <errno.h>
+#include <signal.h>
+
 /* Who only looks at a lock takes it for a moment, too. */
 enum { LOCK_WAIT_MS = 200 };
 
@@ -18,32 +21,12 @@ static const CommandOption options[] = {
               "let what is started use our standard output\nand error"},
 };
 
-static int
-take_lock(const Invocation *invocation, const ServerConfig *server, const char *task, LockKind kind,
-          Lock *ret_lock)
-{
-    pid_t holder = 0;
-    AUTO(free) char *path = command_lock_path(invocation, server, task);
-    return lock_take(path, kind, LOCK_WAIT_MS, ret_lock, &holder);
-}
-
 static void
 tell_running(const Invocation *invocation, const ServerConfig *server, const char *task)
 {
     report_info(invocation->report,
                 "Another %s process is already running on server %s. Skipping to the next server",
                 task, server->name);
-}
-
-/* Only shared, so that the pid in the lock file stays that of the last one who did the work. */
-static int
-is_running(const Invocation *invocation, const ServerConfig *server, const Task *task,
-           bool *ret_running)
-{
-    AUTO(lock) Lock lock = LOCK_NONE;
-    int taken = take_lock(invocation, server, task->command, LOCK_SHARED, &lock);
-    *ret_running = taken == LOCK_BUSY;
-    return taken < 0 ? taken : 0;
 }
 
 static int
@@ -63,11 +46,13 @@ start_missing(const Invocation *invocation, const ServerConfig *server)
 {
     for (size_t i = 0; i < task_count(); i++) {
         const Task *task = task_at(i);
-        bool running = false;
+        pid_t pid = 0;
         if (!task_wanted(task, server) || !task_is_due(task, invocation->config, server))
             continue;
-        TRY(is_running(invocation, server, task, &running));
-        if (!running)
+        int running = task_look(invocation, server, task->command, &pid);
+        if (running < 0)
+            return running;
+        if (running != TASK_RUNS)
             TRY(start(invocation, server, task));
         else if (task->tell_running)
             tell_running(invocation, server, task->command);
@@ -75,17 +60,57 @@ start_missing(const Invocation *invocation, const ServerConfig *server)
     return 0;
 }
 
+/* What would go on for ever is told to end when it is not wanted any more. Its end is not waited
+ * for; if it has not come in a minute, it is told again. A fault in the configuration of its server
+ * is no reason. */
+static int
+end_unwanted(const Invocation *invocation, const ServerConfig *server)
+{
+    for (size_t i = 0; i < task_count() && !server->disabled; i++) {
+        const Task *task = task_at(i);
+        pid_t pid = 0;
+        if (task->stay || task_wanted(task, server))
+            continue;
+        int running = task_look(invocation, server, task->command, &pid);
+        if (running < 0)
+            return running;
+        if (running != TASK_RUNS || pid == 0)
+            continue;
+        report_info(invocation->report, "Stopping %s for server %s (process %d)", task->what,
+                    server->name, (int)pid);
+        if (kill(pid, SIGINT) < 0 && errno != ESRCH)
+            return fail_errno("stop %s, process %d", task->command, (int)pid);
+    }
+    return 0;
+}
+
 static int
 look_after(const Invocation *invocation, const ServerConfig *server)
 {
+    AUTO(free) char *path = command_lock_path(invocation, server, "cron");
     AUTO(lock) Lock lock = LOCK_NONE;
-    int locked = take_lock(invocation, server, "cron", LOCK_EXCLUSIVE, &lock);
+    pid_t holder = 0;
+    int locked = lock_take(path, LOCK_EXCLUSIVE, LOCK_WAIT_MS, &lock, &holder);
     if (locked == LOCK_BUSY) {
         tell_running(invocation, server, "cron");
         return 0;
     }
     TRY(locked);
+    TRY(end_unwanted(invocation, server));
     return start_missing(invocation, server);
+}
+
+static int
+visit(const Invocation *invocation, const ServerConfig *server)
+{
+    if (command_skips_inactive(invocation, server))
+        return end_unwanted(invocation, server);
+    if (server->disabled) {
+        report_info(invocation->report, "Skipping temporarily disabled server '%s'", server->name);
+        return 0;
+    }
+    command_tell_overrides(invocation, server);
+    return look_after(invocation, server);
 }
 
 static int
@@ -95,17 +120,8 @@ run(const Invocation *invocation)
     int code = EXIT_DONE;
     for (size_t i = 0; i < config->server_count; i++) {
         const ServerConfig *server = &config->servers[i];
-        if (command_skips_inactive(invocation, server))
+        if (wrap(visit(invocation, server), "cron of server '%s'", server->name) == 0)
             continue;
-        if (server->disabled) {
-            report_info(invocation->report, "Skipping temporarily disabled server '%s'",
-                        server->name);
-            continue;
-        }
-        int result = look_after(invocation, server);
-        if (result == 0)
-            continue;
-        wrap(result, "cron of server '%s'", server->name);
         report_failure(invocation->report, error_last());
         code = EXIT_FAILED;
     }
@@ -118,8 +134,9 @@ const Command command_cron = {
     .summary = "start what should run, for all servers",
     .help = "Starts for every active server what should run and does not: the archiving of\n"
             "the WAL that waits, the receiving of WAL, and once an hour the deletion of what\n"
-            "wal_retention does not keep. To be run every minute. It does not wait for what\n"
-            "it starts; the log tells what became of that.",
+            "wal_retention does not keep; a receiver that is not wanted any more is told to\n"
+            "end. To be run every minute. It does not wait for what it starts; the log tells\n"
+            "what became of that.",
     .options = options,
     .option_count = COUNT_OF(options),
     .run = run,

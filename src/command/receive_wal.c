@@ -6,7 +6,7 @@
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/proc.h"
-#include "command/command.h"
+#include "command/task.h"
 #include "flow/intake/receiver.h"
 
 #include <signal.h>
@@ -68,14 +68,11 @@ end_process(pid_t pid)
 static int
 stop(const Invocation *invocation, const ServerConfig *server)
 {
-    AUTO(free) char *path = command_lock_path(invocation, server, "receive-wal");
-    AUTO(lock) Lock lock = LOCK_NONE;
     pid_t pid = 0;
-    /* Shared, because that leaves the pid in the file alone. */
-    int result = lock_take(path, LOCK_SHARED, 0, &lock, &pid);
+    int result = task_look(invocation, server, "receive-wal", &pid);
     if (result < 0)
         return failed(invocation, server);
-    if (result != LOCK_BUSY || pid == 0) {
+    if (result != TASK_RUNS || pid == 0) {
         report_error(invocation->report,
                      "Termination of receive-wal failed: no such process for server %s",
                      server->name);
@@ -98,7 +95,7 @@ connect_for_slot(const ServerConfig *server, const char *what, PgConnection **re
                     "Unable to %s a physical replication slot: slot_name configuration option "
                     "required",
                     what);
-    return wrap(receiver_connect(server, ret_connection),
+    return wrap(receiver_connect(server, RECEIVER_CONNECT_MS, ret_connection),
                 "Unable to %s a physical replication slot", what);
 }
 
@@ -184,8 +181,8 @@ receive(const Invocation *invocation, const ServerConfig *server)
     Teller teller = {invocation->report, prefix};
     ReceiverSpec spec = {server, tell, &teller};
     mem_keep(KEPT_MEMORY);
-    int result = receiver_run(&spec);
-    assert(result < 0);
+    if (receiver_run(&spec) == 0)
+        return EXIT_DONE;
     if (error_last()->class != ERR_STOPPED)
         return failed(invocation, server);
     if (stop_signal() != SIGINT)
@@ -227,6 +224,7 @@ run(const Invocation *invocation)
         return EXIT_FAILED;
     if (command_skips_inactive(invocation, server))
         return EXIT_DONE;
+    command_tell_overrides(invocation, server);
     if (given[STOP] && given[RESET]) {
         report_error(invocation->report, "--stop and --reset options are not compatible");
         return EXIT_FAILED;
@@ -260,7 +258,8 @@ const Command command_receive_wal = {
             "whole segment there, follows timelines, and comes again when the connection\n"
             "breaks. WAL that the server no longer has ends it with exit code 1. If\n"
             "streaming_archiver_name is in the server's synchronous_standby_names, commits\n"
-            "wait until their WAL is durable here.",
+            "wait until their WAL is durable here. With receiver = pg_receivewal it runs\n"
+            "that program of PostgreSQL's, and ends with it.",
     .options = options,
     .option_count = COUNT_OF(options),
     .run = run,

@@ -263,6 +263,8 @@ show_server(const View *view, const ServerConfig *server)
     if (server->disabled)
         return fail(ERR_CONFIG, "disabled: %s", server->messages.items[0]);
     const char *conninfo = view->wal_host ? server_wal_conninfo(server) : server->conninfo;
+    if (view->wal_host)
+        command_tell_overrides(view->invocation, server);
     if (!conninfo)
         return fail(ERR_CONFIG, "'conninfo' is not set");
     TRY(pg_connect(conninfo, PG_SQL, "walden", SERVER_TIMEOUT_MS, &connection));

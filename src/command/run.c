@@ -243,8 +243,7 @@ reload(Supervisor *supervisor, const Invocation *invocation, Config **owned)
         log_error("the configuration was not read again: %s", error_last()->text);
         return;
     }
-    for (size_t i = 0; i < config->warnings.count; i++)
-        report_warning(invocation->report, "%s", config->warnings.items[i]);
+    command_open_log(invocation, config);
     supervisor->config = config;
     log_info("the configuration was read again");
     plan(supervisor);

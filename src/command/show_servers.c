@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL
- * walden show-servers SERVER...: every option and the value that is in force. JSON
- * has the types that Barman's has; the console has Python's spelling of them. */
+ * walden show-servers SERVER...: every option and the value that is in force, and what is to be
+ * known of the receiver. JSON has the types that Barman's has; the console has Python's spelling of
+ * them. */
+#include "base/clock.h"
 #include "command/command.h"
+#include "flow/intake/status.h"
+
+/* A server that keeps silent costs so much; together they cost little more. */
+enum { SERVER_MS = 5000, ALL_MS = 10000, LEAST_MS = 1000 };
 
 /* The JSON value of an option that is written as text. */
 static json_t *
@@ -36,6 +42,40 @@ describe(const Invocation *invocation, const ServerConfig *server)
     json_object_set_new(object, "disabled", json_boolean(server->disabled));
     json_object_set_new(object, "msg_list", messages);
     return object;
+}
+
+static void
+set_text(json_t *object, const char *key, const char *text)
+{
+    json_t *value = text ? json_string(text) : json_null();
+    json_object_set_new(object, key, value ? value : json_string("(not UTF-8)"));
+}
+
+static void
+set_answer(json_t *object, const char *key, Answer answer)
+{
+    json_object_set_new(
+        object, key, answer == ANSWER_UNKNOWN ? json_null() : json_boolean(answer == ANSWER_YES));
+}
+
+/* Under Barman's names, which are older than pg_receivewal's. */
+static int
+describe_receiver(const ServerConfig *server, int64_t timeout_ms, json_t *object)
+{
+    AUTO(arena) Arena *arena = arena_new();
+    ReceiverStatus status;
+    if (!server->streaming_archiver || server->disabled)
+        return 0;
+    TRY(receiver_status(server, timeout_ms, arena, &status));
+    set_answer(object, "pg_receivexlog_installed", status.installed ? ANSWER_YES : ANSWER_NO);
+    set_text(object, "pg_receivexlog_path", status.path);
+    set_text(object, "pg_receivexlog_version", status.version);
+    set_answer(object, "pg_receivexlog_compatible", status.compatible);
+    set_answer(object, "pg_receivexlog_supports_slots", status.supports_slots);
+    set_answer(object, "pg_receivexlog_synchronous", status.synchronous);
+    if (status.problem)
+        set_text(object, "connection_error", status.problem);
+    return 0;
 }
 
 /* As Python's str() */
@@ -87,11 +127,20 @@ static int
 run(const Invocation *invocation)
 {
     size_t count = 0;
+    int64_t begun = clock_ms();
     AUTO(free) const ServerConfig **servers = command_servers(invocation, &count);
     if (!servers)
         return EXIT_FAILED;
+    int code = EXIT_DONE;
     for (size_t i = 0; i < count; i++) {
         json_t *object = describe(invocation, servers[i]);
+        int64_t left = begun + ALL_MS - clock_ms();
+        int64_t timeout_ms = left < LEAST_MS ? LEAST_MS : left < SERVER_MS ? left : SERVER_MS;
+        if (wrap(describe_receiver(servers[i], timeout_ms, object), "receiver of server '%s'",
+                 servers[i]->name) < 0) {
+            report_failure(invocation->report, error_last());
+            code = EXIT_FAILED;
+        }
         if (!report_is_json(invocation->report)) {
             report_info(invocation->report, "Server %s:", servers[i]->name);
             print_sorted(invocation->report, object);
@@ -99,7 +148,7 @@ run(const Invocation *invocation)
         }
         report_set(invocation->report, servers[i]->name, object);
     }
-    return EXIT_DONE;
+    return code;
 }
 
 const Command command_show_servers = {
@@ -110,6 +159,7 @@ const Command command_show_servers = {
     .argument_max = 1000,
     .summary = "show the configuration in force",
     .help = "Shows every option and the value that is in force, for the servers or for\n"
-            "\"all\".",
+            "\"all\", and of those that receive WAL whether the receiver fits the server. A\n"
+            "server that does not answer is waited for no longer than 5 s.",
     .run = run,
 };

@@ -4,7 +4,9 @@
 #ifndef WALDEN_COMMAND_TASK_H
 #define WALDEN_COMMAND_TASK_H
 
-#include "config/config.h"
+#include "command/command.h"
+
+#include <sys/types.h>
 
 typedef struct Task {
     const char *command; /* its name, and that of its lock */
@@ -18,6 +20,12 @@ typedef struct Task {
 /* The table */
 size_t task_count(void);
 const Task *task_at(size_t index);
+
+/* Who does the task (by its command) for the server now? It runs as long as it has its lock.
+ * *ret_pid: 0 when nobody does, or the process is not known. TASK_RUNS or 0. */
+enum { TASK_RUNS = 1 };
+int task_look(const Invocation *invocation, const ServerConfig *server, const char *command,
+              pid_t *ret_pid);
 
 /* Should it run for this server? Not for one that is inactive or disabled. */
 bool task_wanted(const Task *task, const ServerConfig *server);

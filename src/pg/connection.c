@@ -12,7 +12,10 @@
 #include "pg/conninfo.h"
 #include "pg/libpq.h"
 
-enum { SQLSTATE_LENGTH = 5 };
+enum {
+    SQLSTATE_LENGTH = 5,
+    LOOK_MS = 500, /* a signal wakes one thread only: others look so often whether to stop */
+};
 
 struct PgConnection {
     PGconn *libpq;
@@ -70,7 +73,7 @@ wait_socket(const PgConnection *connection, short events, int64_t deadline)
         struct pollfd socket = {.fd = PQsocket(connection->libpq), .events = events};
         if (socket.fd < 0)
             return fail_libpq(connection);
-        if (stop_poll(&socket, 1, left) > 0)
+        if (stop_poll(&socket, 1, left < LOOK_MS ? left : LOOK_MS) > 0)
             return 0;
     }
 }

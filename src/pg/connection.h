@@ -5,10 +5,8 @@
 #define WALDEN_PG_CONNECTION_H
 
 #include "base/error.h"
-#include "base/mem.h"
+#include "base/str.h"
 #include "wal/wal.h"
-
-#include <stdbool.h>
 
 typedef struct PgConnection PgConnection;
 
@@ -25,6 +23,14 @@ typedef enum PgKind {
 int pg_connect(const char *conninfo, PgKind kind, const char *application, int64_t timeout_ms,
                PgConnection **ret_connection);
 void pg_close(PgConnection *connection);
+
+/* The connection string by which another program makes the same connection, keywords only; memory
+ * is the arena's. Nothing secret is in it: other people can read the arguments of programs.
+ * Passwords are added to *env as "NAME=value" for the program's environment; a secret for which
+ * libpq has no variable is refused (ERR_CONFIG). */
+int pg_conninfo_export(const char *conninfo, PgKind kind, const char *application,
+                       int64_t timeout_ms, Arena *arena, const char **ret_conninfo, StrList *env);
+
 AUTO_DEFINE(pg, PgConnection *, pg_close)
 
 /* For the queries from now on, instead of that of pg_connect. */

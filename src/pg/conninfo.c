@@ -79,6 +79,54 @@ conninfo_parse(const char *text, PgKind kind, const char *application, Arena *ar
     return 0;
 }
 
+static void
+append_setting(Str *text, const char *name, const char *value)
+{
+    bool plain = *value && !strpbrk(value, " \t\r\n\f\v'\\");
+    str_appendf(text, "%s%s=%s", text->length ? " " : "", name, plain ? value : "'");
+    for (; !plain && *value; value++)
+        str_appendf(text, "%s%c", *value == '\'' || *value == '\\' ? "\\" : "", *value);
+    if (!plain)
+        str_append(text, "'");
+}
+
+/* What libpq knows of a keyword. */
+static const PQconninfoOption *
+describe(const PQconninfoOption *options, const char *keyword)
+{
+    while (options->keyword && strcmp(options->keyword, keyword) != 0)
+        options++;
+    return options;
+}
+
+int
+pg_conninfo_export(const char *conninfo, PgKind kind, const char *application, int64_t timeout_ms,
+                   Arena *arena, const char **ret_conninfo, StrList *env)
+{
+    Conninfo parsed;
+    AUTO(str) Str text = {0};
+    TRY(conninfo_parse(conninfo, kind, application, arena, &parsed));
+    AUTO(options) PQconninfoOption *options = PQconninfoParse("", NULL);
+    if (!options)
+        mem_exhausted(sizeof(*options));
+    /* Which libpq heeds here, as it does the waiting. */
+    long long seconds = conninfo_host_timeout(&parsed, timeout_ms) / 1000;
+    add(&parsed, "connect_timeout", arena_printf(arena, "%lld", seconds > 0 ? seconds : 1));
+    for (size_t i = 0; i < parsed.count; i++) {
+        const PQconninfoOption *option = describe(options, parsed.names[i]);
+        bool secret = option->dispchar && *option->dispchar == '*';
+        if (!secret)
+            append_setting(&text, parsed.names[i], parsed.values[i]);
+        else if (option->envvar)
+            strlist_addf(env, "%s=%s", option->envvar, parsed.values[i]);
+        else
+            return fail(ERR_CONFIG, "'%s' of the connection string cannot be kept secret",
+                        parsed.names[i]);
+    }
+    *ret_conninfo = arena_dup(arena, str_text(&text));
+    return 0;
+}
+
 static size_t
 list_count(const char *list)
 {

@@ -27,7 +27,19 @@ server_primary_conninfo(const ServerConfig *server)
     return server->primary_conninfo ? server->primary_conninfo : server->conninfo;
 }
 
-enum Column { USER, RECOVERY, TIMELINE, POSITION, SEGMENT, SWITCH, CHECKPOINT, MONITOR, COLUMNS };
+enum Column {
+    USER,
+    RECOVERY,
+    TIMELINE,
+    POSITION,
+    SEGMENT,
+    SWITCH,
+    CHECKPOINT,
+    MONITOR,
+    SYSTEM,
+    LEVEL,
+    COLUMNS
+};
 
 /* Roles are looked for by name, since not all of them exist: pg_checkpoint is known from version 15
  * on. A superuser has all of them. */
@@ -44,7 +56,9 @@ static const char query[] =
     " AND pg_catalog.pg_has_role(oid, 'USAGE')),"
     " (SELECT count(*) = 2 FROM pg_catalog.pg_roles"
     " WHERE rolname IN ('pg_read_all_settings', 'pg_read_all_stats')"
-    " AND pg_catalog.pg_has_role(oid, 'USAGE'))"
+    " AND pg_catalog.pg_has_role(oid, 'USAGE')),"
+    " (SELECT system_identifier FROM pg_catalog.pg_control_system()),"
+    " pg_catalog.current_setting('wal_level')"
     " FROM pg_catalog.pg_is_in_recovery() r";
 
 static bool
@@ -56,7 +70,7 @@ is_true(const char *value)
 static bool
 parse_row(const char *const *row, PgFacts *facts)
 {
-    int64_t size = 0;
+    int64_t size = 0, system = 0;
     char *end = NULL;
     for (int i = 0; i < COLUMNS; i++)
         if (!row[i])
@@ -71,6 +85,10 @@ parse_row(const char *const *row, PgFacts *facts)
         !wal_segment_size_valid((uint64_t)size))
         return false;
     facts->segment_size = (uint32_t)size;
+    facts->wal_level = row[LEVEL];
+    if (!int_parse(row[SYSTEM], INT64_MIN, INT64_MAX, &system) || system == 0)
+        return false;
+    facts->system_id = (uint64_t)system; /* SQL has no unsigned numbers */
     return facts->timeline != 0 && lsn_parse(row[POSITION], &facts->lsn);
 }
 

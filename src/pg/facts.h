@@ -21,6 +21,8 @@ typedef struct PgFacts {
     bool may_switch;       /* call pg_switch_wal() */
     bool may_checkpoint;   /* CHECKPOINT */
     bool may_monitor;      /* see the columns of pg_stat_replication */
+    uint64_t system_id;    /* of the cluster */
+    const char *wal_level;
 } PgFacts;
 
 /* Servers before version 10 are refused (ERR_UNSUPPORTED). Memory is the arena's. */

@@ -439,6 +439,7 @@ def test_partial_of_a_wrong_size(site, server):
         wait_for(lambda: streaming(server))
         wait_received(site, server.fill_segment())
         insert(server, 100)
+        wait_for(lambda: list(site.streaming.glob("*.partial")))
     (partial,) = site.streaming.glob("*.partial")
     os.truncate(partial, 12345)
     with receiver(site):

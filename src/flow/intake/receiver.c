@@ -8,14 +8,16 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "flow/intake/client.h"
+#include "flow/intake/preflight.h"
 #include "flow/intake/stream.h"
-#include "wal/identity.h"
+#include "pg/facts.h"
 #include "wal/name.h"
 
 #include <stdarg.h>
 
 enum {
-    CONNECT_MS = 20000,
+    WATCH_MS = 30000, /* between two looks at what only SQL tells */
     PAUSE_MIN_MS = 1000,
     PAUSE_MAX_MS = 30000,
     SLOT_PATIENCE_MS = 5000,         /* for the walsender of a receiver that was killed */
@@ -25,20 +27,30 @@ enum {
 typedef struct Receiver {
     const ReceiverSpec *spec;
     const ServerConfig *server;
-    bool begun;       /* has streamed once: from now on it comes again */
-    bool lively;      /* has streamed since the last pause */
-    bool disk_failed; /* the stream's end is no matter of connections */
+    SyncWatch *watch;
+    uint64_t asked_id; /* of the cluster that answers with SQL; 0: unknown */
+    bool begun;        /* has streamed once: from now on it comes again */
+    bool lively;       /* has streamed since the last pause */
+    bool disk_failed;  /* the stream's end is no matter of connections */
 } Receiver;
 
 /* What one connection knows of the server */
 typedef struct Session {
-    PgConnection *connection;
+    PgConnection *connection; /* NULL: closed */
     Arena *arena;
     PgSystem system;
     uint32_t segment_size;
     bool synchronous;
     History history; /* of system.timeline; empty for the first */
 } Session;
+
+static inline void
+auto_session(const Session *session)
+{
+    if (session->connection)
+        pg_close(session->connection);
+    arena_free(session->arena);
+}
 
 static void tell(const Receiver *receiver, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -54,16 +66,24 @@ tell(const Receiver *receiver, const char *format, ...)
 }
 
 int
-receiver_connect(const ServerConfig *server, PgConnection **ret_connection)
+receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection)
 {
-    const char *conninfo = server->wal_streaming_conninfo ? server->wal_streaming_conninfo
-                                                          : server->streaming_conninfo;
+    const char *conninfo = server_wal_streaming_conninfo(server);
     if (!conninfo)
         return hint(fail(ERR_CONFIG, "there is no connection for streaming"),
                     "set streaming_conninfo");
-    return wrap(pg_connect(conninfo, PG_REPLICATION, server->streaming_archiver_name, CONNECT_MS,
+    return wrap(pg_connect(conninfo, PG_REPLICATION, server->streaming_archiver_name, timeout_ms,
                            ret_connection),
                 "connect to the server for streaming");
+}
+
+int
+receiver_connect_any(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection)
+{
+    const char *conninfo = server_wal_conninfo(server);
+    if (!conninfo)
+        return receiver_connect(server, timeout_ms, ret_connection);
+    return pg_connect(conninfo, PG_SQL, "walden", timeout_ms, ret_connection);
 }
 
 /* Servers before version 15 tell that in SQL only. */
@@ -73,14 +93,13 @@ receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *re
     if (pg_version(connection) >= FIRST_SQL_FREE_VERSION)
         return pg_slot_find(connection, server->slot_name, ret_restart);
     AUTO(pg) PgConnection *sql = NULL;
-    const char *conninfo = server->wal_conninfo             ? server->wal_conninfo
-                           : server->wal_streaming_conninfo ? server->wal_streaming_conninfo
-                                                            : server->conninfo;
+    const char *conninfo = server_wal_conninfo(server);
     if (!conninfo)
         return hint(fail(ERR_CONFIG, "there is no connection to ask for replication slots"),
                     "set conninfo");
-    TRY(wrap(pg_connect(conninfo, PG_SQL, server->streaming_archiver_name, CONNECT_MS, &sql),
-             "connect to the server to ask for replication slots"));
+    TRY(wrap(
+        pg_connect(conninfo, PG_SQL, server->streaming_archiver_name, RECEIVER_CONNECT_MS, &sql),
+        "connect to the server to ask for replication slots"));
     return pg_slot_find(sql, server->slot_name, ret_restart);
 }
 
@@ -154,8 +173,8 @@ learn_server(const Receiver *receiver, Session *session)
     const ServerConfig *server = receiver->server;
     const char *text = NULL;
     TRY(pg_identify_system(session->connection, &session->system));
-    TRY(identity_check(server->backup_directory, session->system.id,
-                       pg_version(session->connection) / 10000));
+    TRY(preflight_system(server, receiver->asked_id, &session->system,
+                         pg_version(session->connection)));
     TRY(pg_segment_size(session->connection, &session->segment_size));
     TRY(pg_is_synchronous(session->connection, server->streaming_archiver_name,
                           &session->synchronous));
@@ -251,13 +270,13 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
                            .slot = receiver->server->slot_name,
                            .directory = receiver->server->streaming_wals_directory,
                            .segment_size = session->segment_size,
-                           .synchronous = session->synchronous,
+                           .watch = receiver->watch,
                            .from = position,
                            .begins = begins};
         StreamResult end;
         lsn_format(position.lsn, lsn);
         tell(receiver, "starting at %s, timeline %u%s", lsn, position.timeline,
-             session->synchronous ? ", synchronous" : "");
+             sync_watch_get(receiver->watch) ? ", synchronous" : "");
         int result = stream_timeline(&spec, &end);
         receiver->begun |= end.begun;
         receiver->lively |= end.begun;
@@ -272,20 +291,51 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
     }
 }
 
+static int
+open_session(const Receiver *receiver, Session *session, WalPosition *ret_position)
+{
+    TRY(receiver_connect(receiver->server, RECEIVER_CONNECT_MS, &session->connection));
+    TRY(learn_server(receiver, session));
+    TRY(provide_slot(receiver, session->connection));
+    TRY(find_position(receiver, session, ret_position));
+    return check_ahead(session, ret_position);
+}
+
 /* One connection from its beginning to its end, which is a failure or (0) the server's. */
 static int
 receive_once(Receiver *receiver)
 {
-    AUTO(pg) PgConnection *connection = NULL;
-    AUTO(arena) Arena *arena = arena_new();
+    AUTO(session) Session session = {.arena = arena_new()};
     WalPosition position;
-    TRY(receiver_connect(receiver->server, &connection));
-    Session session = {.connection = connection, .arena = arena};
-    TRY(learn_server(receiver, &session));
-    TRY(provide_slot(receiver, connection));
-    TRY(find_position(receiver, &session, &position));
-    TRY(check_ahead(&session, &position));
+    TRY(open_session(receiver, &session, &position));
+    sync_watch_set(receiver->watch, session.synchronous);
     return stream_all(receiver, &session, position);
+}
+
+/* pg_receivewal does the rest, once it is certain that it begins where it must. */
+static int
+receive_by_client(const Receiver *receiver)
+{
+    const ServerConfig *server = receiver->server;
+    AUTO(session) Session session = {.arena = arena_new()};
+    WalClient client;
+    WalPosition position;
+    int found = client_find(server->path_prefix, session.arena, &client);
+    if (found == CLIENT_NONE)
+        return hint(
+            fail(ERR_CONFIG, "there is no pg_receivewal that works in path_prefix and PATH"),
+            "install PostgreSQL's client programs, or set receiver = walden");
+    TRY(found);
+    TRY(open_session(receiver, &session, &position));
+    if (!client_fits(&client, pg_version(session.connection)))
+        return hint(fail(ERR_UNSUPPORTED,
+                         "'%s' of version %s cannot receive from a server of version %d",
+                         client.path, client.version, pg_version(session.connection) / 10000),
+                    "install PostgreSQL's client programs of the server's version, and lead "
+                    "path_prefix to them");
+    TRY(client_prepare(server->streaming_wals_directory, session.segment_size, &position));
+    pg_close(take(session.connection)); /* it would hold a walsender of the server's for days */
+    return client_run(receiver->spec, &client, session.synchronous);
 }
 
 /* Will it pass, so that coming again makes sense? */
@@ -317,6 +367,12 @@ receiver_run(const ReceiverSpec *spec)
     int64_t started_ms = clock_ms(), pause_ms = PAUSE_MIN_MS;
     TRY(dir_make(spec->server->streaming_wals_directory));
     TRY(dir_sweep(spec->server->streaming_wals_directory));
+    TRY(preflight_ask(spec, &receiver.asked_id));
+    if (strcmp(spec->server->receiver, "pg_receivewal") == 0)
+        return receive_by_client(&receiver);
+    AUTO(sync_watch) SyncWatch *watch = NULL;
+    TRY(sync_watch_start(spec->server, WATCH_MS, &watch));
+    receiver.watch = watch;
     for (;;) {
         int result = receive_once(&receiver);
         if (result == 0)

@@ -7,6 +7,8 @@
 #include "config/config.h"
 #include "pg/replication.h"
 
+enum { RECEIVER_CONNECT_MS = 20000 };
+
 typedef struct ReceiverSpec {
     const ServerConfig *server;
     void (*tell)(void *context, const char *line); /* what people want to know */
@@ -16,7 +18,8 @@ typedef struct ReceiverSpec {
 /* Receives until we are told to stop (ERR_STOPPED; all that was received is durable then) or until
  * something is wrong that does not pass by itself: WAL that the server no longer has, a foreign
  * cluster, a slot that is gone, a disk that refuses. Lost connections are made again, at least
- * every 30 s, once the first one has streamed. */
+ * every 30 s, once the first one has streamed. With receiver = pg_receivewal that program is run
+ * once, and any end of it is ours: 0 when it was told to end by somebody else. */
 int receiver_run(const ReceiverSpec *spec);
 
 /* Makes the next receiver begin where the slot, or the server, is now, as Barman does: a newest
@@ -24,7 +27,11 @@ int receiver_run(const ReceiverSpec *spec);
 int receiver_reset(const ReceiverSpec *spec);
 
 /* A connection for the commands of a walsender, to where the server's WAL comes from. */
-int receiver_connect(const ServerConfig *server, PgConnection **ret_connection);
+int receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
+
+/* A connection on which the server's settings can be asked for, of either kind. */
+int
+receiver_connect_any(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
 
 /* pg_slot_find of the server's slot, which must be configured. connection: of receiver_connect. */
 int receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart);

@@ -4,11 +4,10 @@
  * are never removed. */
 #include "base/file.h"
 #include "flow/intake/intake.h"
-#include "flow/intake/receiver.h"
-#include "pg/replication.h"
+#include "flow/intake/preflight.h"
+#include "flow/intake/segment.h"
 #include "wal/name.h"
 
-#include <fcntl.h>
 #include <stdarg.h>
 
 /* The newest segment or partial one by name; "" if there is none. Room for WAL_NAME_ROOM. */
@@ -28,14 +27,16 @@ find_newest(const char *directory, char *ret_name)
 
 /* Names of the segments of the server's position and the slot's. Each has WAL_NAME_ROOM. */
 static int
-find_server_segments(const ServerConfig *server, char *ret_current, char *ret_restart)
+find_server_segments(const ServerConfig *server, uint64_t asked_id, char *ret_current,
+                     char *ret_restart)
 {
     AUTO(pg) PgConnection *connection = NULL;
     PgSystem system;
     uint32_t size = 0;
     Lsn restart = 0;
-    TRY(receiver_connect(server, &connection));
+    TRY(receiver_connect(server, RECEIVER_CONNECT_MS, &connection));
     TRY(pg_identify_system(connection, &system));
+    TRY(preflight_system(server, asked_id, &system, pg_version(connection)));
     TRY(pg_segment_size(connection, &size));
     if (server->slot_name) {
         int result = receiver_find_slot(server, connection, &restart);
@@ -59,21 +60,14 @@ tell(const ReceiverSpec *spec, const char *format, ...)
     spec->tell(spec->context, line);
 }
 
-static int
-create_empty(const char *path)
-{
-    AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail_errno("create '%s'", path);
-    return file_sync(fd, path);
-}
-
 int
 receiver_reset(const ReceiverSpec *spec)
 {
     const char *directory = spec->server->streaming_wals_directory;
     char newest[WAL_NAME_ROOM], current[WAL_NAME_ROOM], restart[WAL_NAME_ROOM];
-    TRY(find_server_segments(spec->server, current, restart));
+    uint64_t asked_id = 0;
+    TRY(preflight_ask(spec, &asked_id));
+    TRY(find_server_segments(spec->server, asked_id, current, restart));
     TRY(dir_make(directory));
     TRY(find_newest(directory, newest));
     if (!*newest || strncmp(newest, restart, WAL_SEGMENT_LENGTH) == 0) {
@@ -93,6 +87,5 @@ receiver_reset(const ReceiverSpec *spec)
             return fail_errno("remove '%s'", old);
     }
     tell(spec, "Creating status file %s", new);
-    TRY(create_empty(new));
-    return dir_sync(directory);
+    return segment_mark(directory, restart);
 }

@@ -86,6 +86,17 @@ segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, L
 }
 
 int
+segment_mark(const char *directory, const char *name)
+{
+    AUTO(free) char *path = mem_printf("%s/%s.partial", directory, name);
+    AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return fail_errno("create '%s'", path);
+    TRY(file_sync(fd, path));
+    return dir_sync(directory);
+}
+
+int
 segment_write(Segment *segment, const void *data, size_t size)
 {
     assert(size <= segment->size - segment->filled);

@@ -28,6 +28,9 @@ typedef struct Segment {
 int segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, Lsn begins,
                  Segment *ret_segment);
 
+/* Makes an empty NAME.partial, durably: there a receiver begins that finds nothing newer. */
+int segment_mark(const char *directory, const char *name);
+
 /* Adds bytes; no more than fit. */
 int segment_write(Segment *segment, const void *data, size_t size);
 

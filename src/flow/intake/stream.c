@@ -22,8 +22,10 @@ enum {
 typedef struct Stream {
     PgConnection *connection;
     WalWriter *writer;
-    Lsn expected;   /* next byte */
-    PgMessage held; /* did not fit into the writer's queue */
+    SyncWatch *watch;
+    bool synchronous; /* as the writer knows it */
+    Lsn expected;     /* next byte */
+    PgMessage held;   /* did not fit into the writer's queue */
     bool is_held;
     bool wants_reply; /* the server asked for a report */
     bool asked;       /* we asked for one */
@@ -110,6 +112,16 @@ report_if_due(Stream *stream, const WriterProgress *progress, bool stalled)
     return 0;
 }
 
+static void
+heed_watch(Stream *stream)
+{
+    bool synchronous = sync_watch_get(stream->watch);
+    if (synchronous == stream->synchronous)
+        return;
+    stream->synchronous = synchronous;
+    writer_set_synchronous(stream->writer, synchronous);
+}
+
 /* Until the server ends the stream: 0. */
 static int
 pump(Stream *stream)
@@ -117,6 +129,7 @@ pump(Stream *stream)
     for (;;) {
         TRY(stop_check());
         writer_fd_clear(stream->writer);
+        heed_watch(stream);
         int intake = take_messages(stream);
         if (intake < 0)
             return intake;
@@ -202,6 +215,8 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
 
     /* A report at once, so that the server knows us; then every STATUS_MS. */
     Stream stream = {.connection = spec->connection,
+                     .watch = spec->watch,
+                     .synchronous = sync_watch_get(spec->watch),
                      .expected = spec->from.lsn,
                      .heard_ms = clock_ms(),
                      .wants_reply = true,
@@ -211,7 +226,7 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
                          .timeline = spec->from.timeline,
                          .start = spec->from.lsn,
                          .begins = spec->begins,
-                         .synchronous = spec->synchronous,
+                         .synchronous = stream.synchronous,
                          .release = pg_message_free};
     result = writer_start(&writer, &stream.writer);
     ret_result->disk_failed = result < 0;

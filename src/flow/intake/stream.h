@@ -4,6 +4,7 @@
 #define WALDEN_FLOW_INTAKE_STREAM_H
 
 #include "flow/intake/position.h"
+#include "flow/intake/sync_watch.h"
 #include "pg/replication.h"
 
 typedef struct StreamSpec {
@@ -11,7 +12,7 @@ typedef struct StreamSpec {
     const char *slot; /* or NULL */
     const char *directory;
     uint32_t segment_size;
-    bool synchronous;
+    SyncWatch *watch; /* whether the server waits for us; may change its mind */
     WalPosition from;
     Lsn begins; /* where the timeline does, 0 for the first */
 } StreamSpec;

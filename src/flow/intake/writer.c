@@ -213,6 +213,15 @@ writer_push(WalWriter *writer, void *memory, const char *data, size_t size)
 }
 
 void
+writer_set_synchronous(WalWriter *writer, bool synchronous)
+{
+    pthread_mutex_lock(&writer->mutex);
+    writer->spec.synchronous = synchronous;
+    pthread_cond_signal(&writer->work);
+    pthread_mutex_unlock(&writer->mutex);
+}
+
+void
 writer_sync(WalWriter *writer)
 {
     pthread_mutex_lock(&writer->mutex);

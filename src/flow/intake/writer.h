@@ -34,6 +34,9 @@ int writer_start(const WriterSpec *spec, WalWriter **ret_writer);
  * now. False when the queue is full (nothing was taken): wait for writer_fd. */
 bool writer_push(WalWriter *writer, void *memory, const char *data, size_t size);
 
+/* Changes what was said at the start. */
+void writer_set_synchronous(WalWriter *writer, bool synchronous);
+
 /* What was pushed so far is to be made durable soon. */
 void writer_sync(WalWriter *writer);
 

@@ -5,6 +5,7 @@
 #include "base/proc.h"
 
 #include <signal.h>
+#include <sys/wait.h>
 
 static void
 collect(void *context, bool is_stderr, const char *line)
@@ -55,6 +56,20 @@ test_path_prefix(void **state)
     assert_string_equal(str_text(&output), "out:/opt/first|out:1|");
 }
 
+/* Dead it is also while nobody has waited for it. */
+static bool
+is_alive(pid_t pid)
+{
+    AUTO(free) char *path = mem_printf("/proc/%d/stat", (int)pid);
+    char text[256] = "";
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return false;
+    bool alive = fgets(text, sizeof(text), file) && !strstr(text, ") Z ");
+    fclose(file);
+    return alive;
+}
+
 static void
 test_timeout_ends_the_whole_group(void **state)
 {
@@ -64,18 +79,9 @@ test_timeout_ends_the_whole_group(void **state)
     assert_fails(run("sleep 100 & echo $!; wait", 100, &output, &status), ERR_TIMEOUT, "100 ms");
     pid_t child = (pid_t)strtol(str_text(&output) + strlen("out:"), NULL, 10);
     assert_true(child > 1);
-    for (int i = 0; i < 100 && kill(child, 0) == 0; i++) {
-        AUTO(free) char *path = mem_printf("/proc/%d/stat", (int)child);
-        FILE *file = fopen(path, "r");
-        char text[256] = "";
-        if (file && fgets(text, sizeof(text), file) && strstr(text, ") Z "))
-            i = 100; /* dead, and nobody has waited for it */
-        if (file)
-            fclose(file);
+    for (int i = 0; i < 100 && is_alive(child); i++)
         clock_pause_ms(20);
-        if (i == 99)
-            fail_msg("the hook's child is still alive");
-    }
+    assert_false(is_alive(child));
 }
 
 /* A hook may leave a daemon behind that holds our pipes. */
@@ -114,6 +120,78 @@ test_not_startable(void **state)
     ProcSpec spec = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1};
     int status = 0;
     assert_fails(proc_run(&spec, &status), ERR_HOOK, "/nonexistent/program");
+    spec.tied = true;
+    assert_fails(proc_run(&spec, &status), ERR_HOOK, "/nonexistent/program': No such file");
+}
+
+/* It is asked in the way that it knows, and what it says to that is still heard. */
+static void
+test_end_signal(void **state)
+{
+    (void)state;
+    AUTO(str) Str output = {0};
+    int status = 0;
+    const char *const argv[] = {
+        "/bin/sh", "-c",
+        "trap 'echo asked; kill $!; exit' INT; echo \"$WALDEN_UNIT\"; sleep 100 & wait", NULL};
+    for (int tied = 0; tied < 2; tied++) {
+        AUTO(strlist) StrList env = {0};
+        strlist_add(&env, "WALDEN_UNIT=ready");
+        ProcSpec spec = {.argv = argv,
+                         .env = &env,
+                         .stdin_fd = -1,
+                         .stdout_fd = -1,
+                         .on_line = collect,
+                         .context = &output,
+                         .timeout_ms = 1000,
+                         .end_signal = SIGINT,
+                         .tied = tied};
+        str_clear(&output);
+        assert_fails(proc_run(&spec, &status), ERR_TIMEOUT, "1000 ms");
+        assert_string_equal(str_text(&output), "out:ready|out:asked|");
+    }
+}
+
+static void
+put_line(void *context, bool is_stderr, const char *line)
+{
+    (void)is_stderr;
+    write_text(context, line);
+}
+
+/* Killed as it may be, the one who runs it takes it along. */
+static void
+test_tied(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *path = mem_printf("%s/pid", dir);
+    const char *const argv[] = {"/bin/sh", "-c", "echo $$; exec sleep 100", NULL};
+    ProcSpec spec = {.argv = argv,
+                     .stdin_fd = -1,
+                     .stdout_fd = -1,
+                     .on_line = put_line,
+                     .context = path,
+                     .end_signal = SIGKILL,
+                     .tied = true};
+    pid_t runner = fork();
+    if (runner == 0) {
+        int status = 0;
+        _exit(proc_run(&spec, &status) < 0);
+    }
+    struct stat st = {0};
+    for (int i = 0; i < 1000 && (stat(path, &st) < 0 || st.st_size == 0); i++)
+        clock_pause_ms(10);
+    AUTO(str) Str text = {0};
+    assert_done(file_read_text(path, 100, &text));
+    pid_t pid = (pid_t)strtol(text.data, NULL, 10);
+    assert_int_equal(kill(pid, 0), 0);
+    kill(runner, SIGKILL);
+    waitpid(runner, NULL, 0);
+    for (int i = 0; i < 1000 && is_alive(pid); i++)
+        clock_pause_ms(10);
+    assert_false(is_alive(pid));
+    scratch_remove(dir);
 }
 
 static void
@@ -160,6 +238,8 @@ main(void)
         cmocka_unit_test(test_background_child_does_not_hold_us),
         cmocka_unit_test(test_background_child_that_goes_on_writing),
         cmocka_unit_test(test_not_startable),
+        cmocka_unit_test(test_end_signal),
+        cmocka_unit_test(test_tied),
         cmocka_unit_test(test_much_output),
         cmocka_unit_test(test_detach),
     };

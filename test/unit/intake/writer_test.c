@@ -133,6 +133,30 @@ test_full_queue(void **state)
     scratch_remove(dir);
 }
 
+/* What is at hand when the server begins to wait is synced without being asked for. */
+static void
+test_synchronous_later(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    WalWriter *writer = begin(dir, 0, false);
+    push_patiently(writer, 0, PIECE);
+    while (writer_progress(writer).written < PIECE)
+        clock_pause_ms(1);
+    assert_int_equal(writer_progress(writer).flushed, 0);
+    writer_set_synchronous(writer, true);
+    wait_flushed(writer, PIECE);
+    push_patiently(writer, PIECE, 100);
+    wait_flushed(writer, PIECE + 100);
+    writer_set_synchronous(writer, false);
+    push_patiently(writer, PIECE + 100, 100);
+    while (writer_progress(writer).written < PIECE + 200)
+        clock_pause_ms(1);
+    assert_int_equal(writer_progress(writer).flushed, PIECE + 100);
+    assert_done(writer_stop(writer, NULL));
+    scratch_remove(dir);
+}
+
 static void
 test_flushed_means_synced(void **state)
 {
@@ -246,11 +270,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_segments),
-        cmocka_unit_test(test_full_queue),
-        cmocka_unit_test(test_flushed_means_synced),
-        cmocka_unit_test(test_failed_sync),
-        cmocka_unit_test(test_where_a_timeline_begins),
+        cmocka_unit_test(test_segments),          cmocka_unit_test(test_full_queue),
+        cmocka_unit_test(test_synchronous_later), cmocka_unit_test(test_flushed_means_synced),
+        cmocka_unit_test(test_failed_sync),       cmocka_unit_test(test_where_a_timeline_begins),
         cmocka_unit_test(test_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

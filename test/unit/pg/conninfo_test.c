@@ -109,12 +109,62 @@ each_host_has_its_share_of_the_time(void **state)
     }
 }
 
+/* For another program: all but the secrets, which nobody else may see. */
+static void
+strings_are_handed_on_without_secrets(void **state)
+{
+    static const struct {
+        const char *text, *expected, *env; /* env: "" when there is no secret */
+    } cases[] = {
+        {"host=h user=u",
+         "replication=true dbname=replication user=u host=h application_name=a "
+         "connect_timeout=6",
+         ""},
+        {"password='s3 cret' nonsense=1", NULL, NULL},
+        {"password='s3 c\\'ret' connect_timeout=9 options='-c x=\\\\1' application_name=''",
+         "replication=true dbname=replication connect_timeout=9 options='-c x=\\\\1' "
+         "application_name=''",
+         "PGPASSWORD=s3 c'ret"},
+        {"postgresql://u:s3%20cret@h1:1,h2:2/d",
+         "replication=true dbname=replication user=u host=h1,h2 port=1,2 application_name=a "
+         "connect_timeout=3",
+         "PGPASSWORD=s3 cret"},
+        {"sslpassword=s3cret", NULL, NULL},
+    };
+    (void)state;
+    AUTO(arena) Arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO(strlist) StrList env = {0};
+        const char *got = "";
+        int result =
+            pg_conninfo_export(cases[i].text, PG_REPLICATION, "a", 6000, arena, &got, &env);
+        if (!cases[i].expected) {
+            assert_fails(result, ERR_CONFIG, "connection string");
+            assert_null(strstr(error_last()->text, "s3"));
+            continue;
+        }
+        assert_done(result);
+        /* In libpq's order, which is not ours to say. */
+        assert_int_equal(strlen(got), strlen(cases[i].expected));
+        Conninfo ours, theirs;
+        assert_done(conninfo_parse(got, PG_SQL, NULL, arena, &ours));
+        assert_done(conninfo_parse(cases[i].expected, PG_SQL, NULL, arena, &theirs));
+        for (size_t k = 0; k < theirs.count; k++)
+            assert_string_equal(value(&ours, theirs.names[k]), theirs.values[k]);
+        assert_int_equal(ours.count, theirs.count);
+        assert_int_equal(env.count, *cases[i].env != 0);
+        if (env.count)
+            assert_string_equal(env.items[0], cases[i].env);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_are_read_as_libpq_reads_them),
         cmocka_unit_test(replication_keeps_the_options),
+        cmocka_unit_test(strings_are_handed_on_without_secrets),
         cmocka_unit_test(hosts_are_dropped_one_by_one),
         cmocka_unit_test(each_host_has_its_share_of_the_time),
     };

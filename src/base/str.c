@@ -142,3 +142,24 @@ size_format(int64_t bytes, char *ret_text)
     }
     snprintf(ret_text, SIZE_ROOM, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
 }
+
+void
+duration_format(int64_t seconds, char *ret_text)
+{
+    static const struct {
+        const char *name;
+        uint64_t seconds;
+    } units[] = {{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}};
+    uint64_t rest = seconds < 0 ? -(uint64_t)seconds : (uint64_t)seconds;
+    int length = snprintf(ret_text, DURATION_ROOM, "%s", rest ? "" : "less than one second");
+    for (size_t i = 0; i < COUNT_OF(units); i++) {
+        uint64_t count = rest / units[i].seconds;
+        rest %= units[i].seconds;
+        if (count)
+            length += snprintf(ret_text + length, DURATION_ROOM - (size_t)length, "%s%llu %s%s",
+                               length ? ", " : "", (unsigned long long)count, units[i].name,
+                               count == 1 ? "" : "s");
+    }
+    if (seconds < 0)
+        snprintf(ret_text + length, DURATION_ROOM - (size_t)length, " ago");
+}

@@ -58,6 +58,10 @@ void time_format_stamp(time_t time, char *ret_text);
 /* Bytes for people: "17 B", "1.5 GiB". Room for 24 bytes. */
 void size_format(int64_t bytes, char *ret_text);
 
-enum { STAMP_ROOM = 17, SIZE_ROOM = 24 };
+/* Seconds for people: "1 day, 2 hours, 3 minutes, 4 seconds", parts that are 0 left out, or "less
+ * than one second"; " ago" behind it when negative. Room for DURATION_ROOM bytes. */
+void duration_format(int64_t seconds, char *ret_text);
+
+enum { STAMP_ROOM = 17, SIZE_ROOM = 24, DURATION_ROOM = 96 };
 
 #endif

@@ -6,12 +6,20 @@
 #include "config/secret.h"
 
 static const Command *const commands[] = {
-    &command_archive_wal,  &command_cron,
-    &command_delete_wals,  &command_get_wal,
-    &command_list_servers, &command_rebuild_xlogdb,
-    &command_receive_wal,  &command_replication_status,
-    &command_run,          &command_show_servers,
-    &command_switch_wal,   &command_verify,
+    &command_archive_wal,
+    &command_check,
+    &command_cron,
+    &command_delete_wals,
+    &command_get_wal,
+    &command_list_servers,
+    &command_rebuild_xlogdb,
+    &command_receive_wal,
+    &command_replication_status,
+    &command_run,
+    &command_show_servers,
+    &command_status,
+    &command_switch_wal,
+    &command_verify,
 };
 
 const Command *const *

@@ -10,7 +10,7 @@
 
 /* Field types of the kinds in options.def */
 #define CONFIG_FIELD_BOOL bool
-#define CONFIG_FIELD_COUNT int64_t     /* whole number */
+#define CONFIG_FIELD_COUNT int64_t     /* whole number; -1: not set */
 #define CONFIG_FIELD_SECONDS int64_t   /* -1: not set */
 #define CONFIG_FIELD_TEXT const char * /* NULL: not set; so for all below */
 #define CONFIG_FIELD_PATH const char *

@@ -179,7 +179,7 @@ set_standard(const Scope *scope, const OptionInfo *option, void *field)
     const ValueKind *kind = option_slot(option)->kind;
     Scope resolved = {.resolver = scope->resolver, .server = scope->server};
     AUTO(str) Str text = {0};
-    if (kind == &value_SECONDS)
+    if (kind == &value_SECONDS || kind == &value_COUNT)
         *(int64_t *)field = -1;
     if (!option->standard || standard_is_unset(&resolved, option) ||
         !expand_value(resolved, option->standard, &text))

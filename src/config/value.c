@@ -55,7 +55,8 @@ read_count(const char *text, const char *choices, Arena *arena, void *ret_field)
 static const char *
 write_count(const void *field, Arena *arena)
 {
-    return arena_printf(arena, "%lld", (long long)*(const int64_t *)field);
+    int64_t value = *(const int64_t *)field;
+    return value < 0 ? NULL : arena_printf(arena, "%lld", (long long)value);
 }
 
 static bool
@@ -95,12 +96,6 @@ read_seconds(const char *text, const char *choices, Arena *arena, void *ret_fiel
             return true;
         }
     return false;
-}
-
-static const char *
-write_seconds(const void *field, Arena *arena)
-{
-    return *(const int64_t *)field < 0 ? NULL : write_count(field, arena);
 }
 
 static bool
@@ -203,7 +198,7 @@ read_retention(const char *text, const char *choices, Arena *arena, void *ret_fi
 const ValueKind value_BOOL = {"true or false", false, read_bool, write_bool};
 const ValueKind value_COUNT = {"a whole number", false, read_count, write_count};
 const ValueKind value_SECONDS = {"a time as '90', '5 min' or '2 days'", false, read_seconds,
-                                 write_seconds};
+                                 write_count};
 const ValueKind value_TEXT = {"text", true, read_text, write_text};
 const ValueKind value_PATH = {"a path", true, read_path, write_text};
 const ValueKind value_SHELL = {"a command", true, read_text, write_text};

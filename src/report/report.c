@@ -16,7 +16,7 @@ struct Report {
     bool progress; /* such a line stands on standard error */
 };
 
-enum { YELLOW = 33, RED = 31 };
+enum { RED = 31, GREEN = 32, YELLOW = 33 };
 
 static void
 clear_progress(Report *report)
@@ -94,15 +94,21 @@ report_set(Report *report, const char *key, json_t *value)
 }
 
 /* A tab at the start is layout; anything else below a blank came from a file name. */
+static void
+clean(char *text)
+{
+    for (char *p = text; *p; p++)
+        if (iscntrl((unsigned char)*p) && !(p == text && *p == '\t'))
+            *p = '?';
+}
+
 static char *printable(const char *format, va_list args) PRINTF_LIKE(1, 0);
 
 static char *
 printable(const char *format, va_list args)
 {
     char *text = mem_vprintf(format, args);
-    for (char *p = text; *p; p++)
-        if (iscntrl((unsigned char)*p) && !(p == text && *p == '\t'))
-            *p = '?';
+    clean(text);
     return text;
 }
 
@@ -149,6 +155,25 @@ report_info(Report *report, const char *format, ...)
         add_message(report, "_INFO", text);
     } else if (!report->style.quiet) {
         clear_progress(report);
+        puts(text);
+    }
+}
+
+void
+report_check(Report *report, const char *name, bool good, const char *hint)
+{
+    const char *word = good ? "OK" : "FAILED";
+    AUTO(free)
+    char *text = *hint ? mem_printf("\t%s: %s (%s)", name, word, hint)
+                       : mem_printf("\t%s: %s", name, word);
+    if (report->root || report->style.quiet)
+        return;
+    clean(text);
+    if (report->style.colour) {
+        size_t before = strlen(name) + 3; /* the tab, the colon and the blank */
+        printf("%.*s\033[%dm%s\033[0m%s\n", (int)before, text, good ? GREEN : RED, word,
+               text + before + strlen(word));
+    } else {
         puts(text);
     }
 }
@@ -201,8 +226,6 @@ report_failure(Report *report, const Error *error)
     AUTO(free)
     char *text = error->hint[0] ? mem_printf("%s (hint: %s)", error->text, error->hint)
                                 : mem_dup(error->text);
-    for (char *p = text; *p; p++)
-        if (iscntrl((unsigned char)*p))
-            *p = '?';
+    clean(text);
     tell_error(report, text);
 }

@@ -28,6 +28,10 @@ int report_end(Report *report);
 void report_info(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
 void report_debug(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* One line "name: OK" or "name: FAILED", with a hint in brackets unless that is "". For the console
+ * only. */
+void report_check(Report *report, const char *name, bool good, const char *hint);
+
 /* Told and logged, with the hint of a failure behind it. */
 void report_warning(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);
 void report_error(Report *report, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -18,8 +18,9 @@ RANKS = {
     "flow/xlogdb": 3,
     "flow": 4,
     "report": 4,
-    "command": 5,
-    "pgmodule": 5,
+    "monitor": 5,
+    "command": 6,
+    "pgmodule": 6,
 }
 
 # Header (a pattern for the whole of it): where it may be included.

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Which parts there are to look at, and the looks at the database server. */
+#include "monitor/state.h"
+
+#include "flow/intake/receiver.h"
+#include "monitor/parts.h"
+#include "pg/facts.h"
+
+#include <sys/mman.h>
+
+/* One server answers slowly: its own limit is the probe's, so this is only for the library. */
+enum { SERVER_TIMEOUT_MS = 3600 * 1000 };
+
+double
+time_seconds(struct timespec time)
+{
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+double
+time_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return time_seconds(now);
+}
+
+static int
+ask_sql(const ServerState *state, const char *conninfo, PgStatus *ret_status)
+{
+    AUTO(pg) PgConnection *connection = NULL;
+    const ServerConfig *server = state->server;
+    TRY(pg_connect(conninfo, PG_SQL, "walden", SERVER_TIMEOUT_MS, &connection));
+    return pg_status_read(connection, server->slot_name, server->streaming_archiver_name,
+                          ret_status);
+}
+
+static int
+ask_stream(const char *conninfo, PgSystem *ret_system)
+{
+    AUTO(pg) PgConnection *connection = NULL;
+    TRY(pg_connect(conninfo, PG_REPLICATION, "walden", SERVER_TIMEOUT_MS, &connection));
+    return pg_identify_system(connection, ret_system);
+}
+
+static int
+sql_look(void *context)
+{
+    ServerState *state = context;
+    return ask_sql(state, state->server->conninfo, &state->sql);
+}
+
+static int
+wal_sql_look(void *context)
+{
+    ServerState *state = context;
+    return ask_sql(state, server_wal_conninfo(state->server), &state->wal_sql);
+}
+
+static int
+stream_look(void *context)
+{
+    ServerState *state = context;
+    return ask_stream(state->server->streaming_conninfo, &state->stream);
+}
+
+static int
+wal_stream_look(void *context)
+{
+    ServerState *state = context;
+    return ask_stream(server_wal_streaming_conninfo(state->server), &state->wal_stream);
+}
+
+static int
+receiver_look(void *context)
+{
+    ServerState *state = context;
+    ReceiverState *receiver = &state->receiver;
+    AUTO(arena) Arena *arena = arena_new();
+    ReceiverStatus status;
+    TRY(receiver_status(state->server, SERVER_TIMEOUT_MS, arena, &status));
+    receiver->installed = status.installed;
+    receiver->compatible = status.compatible;
+    receiver->supports_slots = status.supports_slots;
+    receiver->synchronous = status.synchronous;
+    if (status.path)
+        snprintf(receiver->path, sizeof(receiver->path), "%s", status.path);
+    if (status.version)
+        snprintf(receiver->version, sizeof(receiver->version), "%s", status.version);
+    return 0;
+}
+
+static bool
+differs(const char *a, const char *b)
+{
+    return a && (!b || strcmp(a, b) != 0);
+}
+
+static bool
+is_there(const ServerConfig *server, Part part)
+{
+    switch (part) {
+    case PART_SQL:
+        return server->conninfo != NULL;
+    case PART_STREAM:
+        return server->streaming_archiver && server->streaming_conninfo;
+    case PART_WAL_SQL:
+        return differs(server_wal_conninfo(server), server->conninfo);
+    case PART_WAL_STREAM:
+        return server->streaming_archiver &&
+               differs(server_wal_streaming_conninfo(server), server->streaming_conninfo);
+    case PART_RECEIVER:
+        return server->streaming_archiver;
+    default:
+        return true;
+    }
+}
+
+static const struct {
+    const char *what;
+    int (*look)(void *state);
+} parts_table[PART_COUNT] = {
+    [PART_FILES] = {"the server's directories", files_look},
+    [PART_ARCHIVE] = {"the archive", archive_look},
+    [PART_SQL] = {"PostgreSQL", sql_look},
+    [PART_STREAM] = {"PostgreSQL (streaming)", stream_look},
+    [PART_WAL_SQL] = {"the server that WAL is received from", wal_sql_look},
+    [PART_WAL_STREAM] = {"the server that WAL is received from (streaming)", wal_stream_look},
+    [PART_RECEIVER] = {"the receiver", receiver_look},
+    [PART_STORE] = {"the archive, when a file is written", store_look},
+};
+
+int
+state_gather(const Config *config, const ServerConfig *server, unsigned parts, int64_t timeout_ms,
+             ServerState **ret_state)
+{
+    AUTO(state) ServerState *state = probe_memory(sizeof(*state));
+    Probe *probes = probe_memory(sizeof(state->parts));
+    size_t count = 0;
+    state->config = config;
+    state->server = server;
+    state->now = time_now();
+    for (Part part = 0; part < PART_COUNT; part++) {
+        if (!(parts & 1U << part) || !is_there(server, part))
+            continue;
+        state->asked[part] = true;
+        probes[count++] = (Probe){
+            .what = parts_table[part].what, .look = parts_table[part].look, .context = state};
+    }
+    int result = probe_all(probes, count, timeout_ms);
+    for (Part part = PART_COUNT; part-- > 0;)
+        if (state->asked[part])
+            state->parts[part] = probes[--count];
+    munmap(probes, sizeof(state->parts));
+    TRY(result);
+    *ret_state = take(state);
+    return 0;
+}
+
+void
+state_free(ServerState *state)
+{
+    if (state)
+        munmap(state, sizeof(*state));
+}
+
+bool
+state_has(const ServerState *state, Part part)
+{
+    return state->asked[part] && state->parts[part].outcome == PROBE_DONE;
+}

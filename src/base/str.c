@@ -131,6 +131,14 @@ time_format_stamp(time_t time, char *ret_text)
 }
 
 void
+time_format(time_t time, char *ret_text)
+{
+    struct tm parts;
+    localtime_r(&time, &parts);
+    strftime(ret_text, TIME_ROOM, "%a %b %e %H:%M:%S %Y", &parts);
+}
+
+void
 size_format(int64_t bytes, char *ret_text)
 {
     static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

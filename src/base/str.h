@@ -55,6 +55,9 @@ bool int_parse(const char *text, int64_t min, int64_t max, int64_t *ret_value);
 /* The text "YYYYMMDDTHHMMSSZ" (UTC), as in the names of rejected files. Room for 17 bytes. */
 void time_format_stamp(time_t time, char *ret_text);
 
+/* Local time for people: "Sat Nov 21 13:11:33 2026". Room for TIME_ROOM bytes. */
+void time_format(time_t time, char *ret_text);
+
 /* Bytes for people: "17 B", "1.5 GiB". Room for 24 bytes. */
 void size_format(int64_t bytes, char *ret_text);
 
@@ -62,6 +65,6 @@ void size_format(int64_t bytes, char *ret_text);
  * than one second"; " ago" behind it when negative. Room for DURATION_ROOM bytes. */
 void duration_format(int64_t seconds, char *ret_text);
 
-enum { STAMP_ROOM = 17, SIZE_ROOM = 24, DURATION_ROOM = 96 };
+enum { STAMP_ROOM = 17, TIME_ROOM = 40, SIZE_ROOM = 24, DURATION_ROOM = 96 };
 
 #endif

@@ -167,8 +167,7 @@ print_clients(const View *view, const char *server, const PgClients *clients)
 static void
 set_text(json_t *object, const char *key, const char *text)
 {
-    json_t *value = text ? json_string(text) : json_null();
-    json_object_set_new(object, key, value ? value : json_string("(not UTF-8)"));
+    json_object_set_new(object, key, text ? report_text(text) : json_null());
 }
 
 static json_t *

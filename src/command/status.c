@@ -25,21 +25,15 @@ row(View *view, const char *key, const char *description, const char *format, ..
     va_end(args);
     if (!report_is_json(view->report))
         report_info(view->report, "\t%s: %s", description, text);
-    json_t *message = json_string(text);
     json_object_set_new(view->object, key,
                         json_pack("{s:s, s:o}", "description", description, "message",
-                                  message ? message : json_string("(not UTF-8)")));
+                                  report_text(text)));
 }
 
-/* "Sat Nov 21 13:11:33 2026", as ctime() */
 static const char *
 time_text(const char *epoch, char *ret_text)
 {
-    enum { ROOM = 32 };
-    time_t time = (time_t)strtod(epoch, NULL);
-    struct tm parts;
-    localtime_r(&time, &parts);
-    strftime(ret_text, ROOM, "%a %b %e %H:%M:%S %Y", &parts);
+    time_format((time_t)strtod(epoch, NULL), ret_text);
     return ret_text;
 }
 
@@ -77,7 +71,7 @@ show_failures(View *view)
     const PgStatus *sql = &view->state->sql;
     int64_t failed = pg_status_integer(sql, PG_STATUS_FAILED_COUNT, 0);
     const char *time = pg_status_text(sql, PG_STATUS_LAST_FAILED_TIME);
-    char when[32];
+    char when[TIME_ROOM];
     if (failed && time && pg_status_text(sql, PG_STATUS_LAST_FAILED_WAL))
         row(view, "failed_count", "Failures of WAL archiver", "%lld (%s at %s)", (long long)failed,
             pg_status_text(sql, PG_STATUS_LAST_FAILED_WAL), time_text(time, when));
@@ -93,7 +87,7 @@ show_archive_command(View *view)
     const char *library = pg_status_text(sql, PG_STATUS_ARCHIVE_LIBRARY);
     const char *time = pg_status_text(sql, PG_STATUS_LAST_ARCHIVED_TIME);
     const char *rate = pg_status_text(sql, PG_STATUS_ARCHIVED_PER_SECOND);
-    char when[32];
+    char when[TIME_ROOM];
     if (!view->state->server->archiver || !state_has(view->state, PART_SQL))
         return;
     if (library && *library)

@@ -12,7 +12,8 @@ typedef enum PgStatusKey {
     PG_STATUS_COUNT
 } PgStatusKey;
 
-typedef enum PgStatusType { PG_TEXT, PG_INTEGER, PG_NUMBER, PG_BOOL } PgStatusType;
+/* PG_TIME: seconds since the epoch */
+typedef enum PgStatusType { PG_TEXT, PG_INTEGER, PG_NUMBER, PG_TIME, PG_BOOL } PgStatusType;
 
 /* No pointers inside, so that it can be handed from one process to another. */
 enum { PG_STATUS_ROOM = 1024 };

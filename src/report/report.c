@@ -84,6 +84,13 @@ report_leave_stdout(Report *report)
     report->style.quiet = true;
 }
 
+json_t *
+report_text(const char *text)
+{
+    json_t *value = json_string(text);
+    return value ? value : json_string("(not UTF-8)");
+}
+
 void
 report_set(Report *report, const char *key, json_t *value)
 {

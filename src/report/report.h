@@ -49,6 +49,9 @@ bool report_is_json(const Report *report);
 /* From now on standard output is for raw data: information is dropped and there will be no JSON. */
 void report_leave_stdout(Report *report);
 
+/* A JSON string; text that is no UTF-8 is not shown. */
+json_t *report_text(const char *text);
+
 /* Adds to the JSON object; the value is taken over. Nothing happens on the console. */
 void report_set(Report *report, const char *key, json_t *value);
 

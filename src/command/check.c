@@ -72,9 +72,8 @@ print_result(const Invocation *invocation, const Result *result)
         const CheckRow *row = &result->rows[i];
         const char *status = row->good ? "OK" : "FAILED";
         AUTO(free) char *key = row_key(row->name);
-        json_object_set_new(object, key,
-                            json_pack("{s:s, s:o}", "status", status, "hint",
-                                      report_text(row->hint)));
+        json_object_set_new(
+            object, key, json_pack("{s:s, s:o}", "status", status, "hint", report_text(row->hint)));
         if (!report_is_json(invocation->report))
             report_check(invocation->report, row->name, row->good, row->hint);
     }

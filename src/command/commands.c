@@ -12,6 +12,7 @@ static const Command *const commands[] = {
     &command_delete_wals,
     &command_get_wal,
     &command_list_servers,
+    &command_metrics,
     &command_rebuild_xlogdb,
     &command_receive_wal,
     &command_replication_status,

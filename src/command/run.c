@@ -18,15 +18,18 @@
 
 enum {
     LOCK_WAIT_MS = 200,
-    PAUSE_MIN_MS = 1000, /* before what has ended is started again; doubled each time */
-    PAUSE_MAX_MS = 60000,
-    STEADY_MS = 60000, /* what ran so long begins with the short pause again */
-    STOP_MS = 4000,    /* patience with what was told to end */
-    LEAVE_MS = 500,    /* and with what was killed */
+    PAUSE_MIN_MS = 1000,  /* before what has ended is started again; doubled each time */
+    PAUSE_MAX_MS = 15000, /* a server may wait for its synchronous receiver */
+    STEADY_MS = 60000,    /* what ran so long begins with the short pause again */
+    STOP_MS = 4000,       /* patience with what was told to end */
+    LEAVE_MS = 500,       /* and with what was killed */
 };
 
+/* Not for one server but for all of them */
+static const Task metrics_task = {.command = "metrics", .stay = "--listen"};
+
 typedef struct Child {
-    char *server;
+    char *subject; /* name of the server; of metrics, where it listens */
     const Task *task;
     char *settings; /* of the server, as they are now: a change ends the process */
     bool wanted;
@@ -71,16 +74,31 @@ dismiss(Child *child)
 }
 
 static Child *
-find_child(Supervisor *supervisor, const char *server, const Task *task)
+find_child(Supervisor *supervisor, const char *subject, const Task *task)
 {
     for (size_t i = 0; i < supervisor->count; i++)
         if (supervisor->children[i].task == task &&
-            strcmp(supervisor->children[i].server, server) == 0)
+            strcmp(supervisor->children[i].subject, subject) == 0)
             return &supervisor->children[i];
     supervisor->children = mem_resize(supervisor->children, supervisor->count + 1, sizeof(Child));
     Child *child = &supervisor->children[supervisor->count++];
-    *child = (Child){.server = mem_dup(server), .task = task};
+    *child = (Child){.subject = mem_dup(subject), .task = task};
     return child;
+}
+
+/* It should run, with these settings: one that runs with others is ended first. */
+static void
+want(Supervisor *supervisor, const char *subject, const Task *task, const char *settings)
+{
+    Child *child = find_child(supervisor, subject, task);
+    if (!child->settings || strcmp(child->settings, settings) != 0) {
+        dismiss(child);
+        child->due = 0;
+        child->pause_ms = PAUSE_MIN_MS;
+    }
+    free(child->settings);
+    child->settings = mem_dup(settings);
+    child->wanted = true;
 }
 
 /* Compares what should run with what does. */
@@ -90,22 +108,17 @@ plan(Supervisor *supervisor)
     const Config *config = supervisor->config;
     for (size_t i = 0; i < supervisor->count; i++)
         supervisor->children[i].wanted = false;
-    for (size_t i = 0; i < config->server_count * task_count(); i++) {
-        const ServerConfig *server = &config->servers[i / task_count()];
-        const Task *task = task_at(i % task_count());
-        if (!task_wanted(task, server))
-            continue;
-        Child *child = find_child(supervisor, server->name, task);
-        char *settings = settings_of(config, server);
-        if (!child->settings || strcmp(child->settings, settings) != 0) {
-            dismiss(child);
-            child->due = 0;
-            child->pause_ms = PAUSE_MIN_MS;
-        }
-        free(child->settings);
-        child->settings = settings;
-        child->wanted = true;
+    AUTO(str) Str all = {0};
+    for (size_t i = 0; i < config->server_count; i++) {
+        const ServerConfig *server = &config->servers[i];
+        AUTO(free) char *settings = settings_of(config, server);
+        str_append(&all, settings);
+        for (size_t t = 0; t < task_count(); t++)
+            if (task_wanted(task_at(t), server))
+                want(supervisor, server->name, task_at(t), settings);
     }
+    if (config->metrics_listen)
+        want(supervisor, config->metrics_listen, &metrics_task, str_text(&all));
     for (size_t i = 0; i < supervisor->count; i++)
         if (!supervisor->children[i].wanted)
             dismiss(&supervisor->children[i]);
@@ -129,18 +142,17 @@ start(const Supervisor *supervisor, Child *child)
                                 supervisor->config->path,
                                 "-q",
                                 task->command,
-                                task->stay ? task->stay : child->server,
-                                task->stay ? child->server : NULL,
+                                task->stay ? task->stay : child->subject,
+                                task->stay ? child->subject : NULL,
                                 NULL};
     child->started = clock_ms();
     child->kill_at = 0;
     if (proc_start(argv, &child->pid) == 0) {
-        log_info("server '%s': %s runs as process %d", child->server, task->command,
-                 (int)child->pid);
+        log_info("%s for '%s' runs as process %d", task->command, child->subject, (int)child->pid);
         return;
     }
     child->pid = 0;
-    log_error("server '%s': %s: %s", child->server, task->command, error_last()->text);
+    log_error("%s for '%s': %s", task->command, child->subject, error_last()->text);
     postpone(child);
 }
 
@@ -154,7 +166,7 @@ note_end(Child *child, int wait_status)
     child->pid = 0;
     child->kill_at = 0;
     if (told) {
-        log_info("server '%s': %s has ended", child->server, child->task->command);
+        log_info("%s for '%s' has ended", child->task->command, child->subject);
         return;
     }
     if (child->task->period_s) {
@@ -166,8 +178,8 @@ note_end(Child *child, int wait_status)
     }
     if (clock_ms() - child->started >= STEADY_MS)
         child->pause_ms = PAUSE_MIN_MS;
-    log_warning("server '%s': %s ended with %s, starting it again in %lld s", child->server,
-                child->task->command, status, (long long)child->pause_ms / 1000);
+    log_warning("%s for '%s' ended with %s, starting it again in %lld s", child->task->command,
+                child->subject, status, (long long)child->pause_ms / 1000);
     postpone(child);
 }
 
@@ -198,8 +210,8 @@ attend(const Supervisor *supervisor, bool stopping)
         if (child->pid == 0 && child->wanted && !stopping && child->due <= now)
             start(supervisor, child);
         if (child->kill_at && child->kill_at <= now) {
-            log_warning("server '%s': %s did not end in time and is killed", child->server,
-                        child->task->command);
+            log_warning("%s for '%s' did not end in time and is killed", child->task->command,
+                        child->subject);
             kill(-child->pid, SIGKILL); /* and what it has started */
             child->kill_at = INT64_MAX;
         }
@@ -335,7 +347,7 @@ run(const Invocation *invocation)
     else
         report_failure(invocation->report, error_last());
     for (size_t i = 0; i < supervisor.count; i++) {
-        free(supervisor.children[i].server);
+        free(supervisor.children[i].subject);
         free(supervisor.children[i].settings);
     }
     free(supervisor.children);

@@ -25,9 +25,9 @@ row(View *view, const char *key, const char *description, const char *format, ..
     va_end(args);
     if (!report_is_json(view->report))
         report_info(view->report, "\t%s: %s", description, text);
-    json_object_set_new(view->object, key,
-                        json_pack("{s:s, s:o}", "description", description, "message",
-                                  report_text(text)));
+    json_object_set_new(
+        view->object, key,
+        json_pack("{s:s, s:o}", "description", description, "message", report_text(text)));
 }
 
 static const char *
@@ -141,8 +141,8 @@ show_queues(View *view)
     if (!state_has(view->state, PART_FILES))
         return;
     int64_t waiting = files->incoming.files + files->streaming.files;
-    double oldest = files->incoming.age > files->streaming.age ? files->incoming.age
-                                                               : files->streaming.age;
+    double oldest =
+        files->incoming.age > files->streaming.age ? files->incoming.age : files->streaming.age;
     size_format(files->incoming.bytes + files->streaming.bytes, size);
     duration_format((int64_t)oldest, age);
     if (waiting)
@@ -191,9 +191,9 @@ static int
 show(const Invocation *invocation, const ServerConfig *server)
 {
     AUTO(state) ServerState *state = NULL;
-    unsigned parts = server->disabled
-                         ? 0
-                         : 1U << PART_FILES | 1U << PART_ARCHIVE | 1U << PART_SQL | 1U << PART_WAL_SQL;
+    unsigned parts = server->disabled ? 0
+                                      : 1U << PART_FILES | 1U << PART_ARCHIVE | 1U << PART_SQL |
+                                            1U << PART_WAL_SQL;
     TRY(state_gather(invocation->config, server, parts, server->check_timeout * 1000, &state));
     View view = {invocation->report, state, json_object()};
     if (!report_is_json(invocation->report))

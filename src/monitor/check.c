@@ -19,8 +19,7 @@ typedef struct Checker {
     bool good;
 } Checker;
 
-static void row(Checker *c, const char *name, bool good, const char *format, ...)
-    PRINTF_LIKE(4, 5);
+static void row(Checker *c, const char *name, bool good, const char *format, ...) PRINTF_LIKE(4, 5);
 
 static void
 row(Checker *c, const char *name, bool good, const char *format, ...)
@@ -141,8 +140,8 @@ check_slot(Checker *c)
 {
     const PgStatus *status = wal_status(c->state);
     const char *slot = c->server->slot_name;
-    const char *name = c->state->asked[PART_WAL_SQL] ? "replication slot (WAL streaming)"
-                                                     : "replication slot";
+    const char *name =
+        c->state->asked[PART_WAL_SQL] ? "replication slot (WAL streaming)" : "replication slot";
     if (!slot || !status)
         return;
     bool there = pg_status_text(status, PG_STATUS_SLOT) != NULL;
@@ -269,7 +268,8 @@ check_archive_command(Checker *c)
     if (pg_status_is(sql, PG_STATUS_IS_ARCHIVING))
         row(c, "continuous archiving", true, "%s", "");
     else
-        row(c, "continuous archiving", false, "the last failure was with '%s': see PostgreSQL's log",
+        row(c, "continuous archiving", false,
+            "the last failure was with '%s': see PostgreSQL's log",
             pg_status_text(sql, PG_STATUS_LAST_FAILED_WAL)
                 ? pg_status_text(sql, PG_STATUS_LAST_FAILED_WAL)
                 : "no file");
@@ -323,8 +323,8 @@ check_backlog(Checker *c)
     if (!answered(c, PART_FILES, "archiving backlog"))
         return;
     int64_t count = files->incoming.files + files->streaming.files;
-    double age = files->incoming.age > files->streaming.age ? files->incoming.age
-                                                            : files->streaming.age;
+    double age =
+        files->incoming.age > files->streaming.age ? files->incoming.age : files->streaming.age;
     int64_t limit = c->server->backlog_maximum_age;
     char size[SIZE_ROOM], duration[DURATION_ROOM];
     if (count == 0) {

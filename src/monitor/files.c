@@ -98,8 +98,9 @@ static int
 look_at_lock(const ServerState *state, const char *task, pid_t *ret_pid)
 {
     AUTO(lock) Lock lock = LOCK_NONE;
-    AUTO(free) char *path = mem_printf("%s/.%s-%s.lock", state->config->barman_lock_directory,
-                                       state->server->name, task);
+    AUTO(free)
+    char *path = mem_printf("%s/.%s-%s.lock", state->config->barman_lock_directory,
+                            state->server->name, task);
     pid_t holder = 0;
     int taken = lock_take(path, LOCK_SHARED, 0, &lock, &holder);
     if (taken < 0)

@@ -35,7 +35,7 @@ typedef struct FilesState {
     char broken_directory[REASON_ROOM]; /* the first that cannot be made or used, and why; or "" */
     QueueState incoming, streaming;
     ErrorFiles errors;
-    uint64_t system_id; /* of identity.json, 0: none */
+    uint64_t system_id;               /* of identity.json, 0: none */
     pid_t archiver_pid, receiver_pid; /* who holds their locks; 0: nobody */
     int64_t disk_size, disk_free;     /* bytes, of the file system of the archive */
     int64_t inodes, inodes_free;      /* the first 0 where there are none to run out of */
@@ -43,10 +43,10 @@ typedef struct FilesState {
 
 /* Of the archive and its catalog */
 typedef struct ArchiveState {
-    bool catalog;                /* there is one */
+    bool catalog; /* there is one */
     char catalog_path[PATH_ROOM];
     int64_t rows, damaged;
-    uint32_t segment_size; /* bytes; 0: not known, there is no segment that tells */
+    uint32_t segment_size;                /* bytes; 0: not known, there is no segment that tells */
     int64_t segments, gaps, acknowledged; /* missing ranges; of these: known to be lost */
     char first_gap[2 * WAL_NAME_ROOM];    /* "FIRST..LAST" of the first that is not, or "" */
     int64_t stored;                       /* bytes */

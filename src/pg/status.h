@@ -36,8 +36,7 @@ int64_t pg_status_integer(const PgStatus *status, PgStatusKey key, int64_t fallb
 bool pg_status_is(const PgStatus *status, PgStatusKey key);
 
 /* Everything of one moment, in one query. slot and application (of the receiver) may be NULL. */
-int
-pg_status_read(PgConnection *connection, const char *slot, const char *application,
-               PgStatus *ret_status);
+int pg_status_read(PgConnection *connection, const char *slot, const char *application,
+                   PgStatus *ret_status);
 
 #endif

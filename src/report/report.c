@@ -171,8 +171,8 @@ report_check(Report *report, const char *name, bool good, const char *hint)
 {
     const char *word = good ? "OK" : "FAILED";
     AUTO(free)
-    char *text = *hint ? mem_printf("\t%s: %s (%s)", name, word, hint)
-                       : mem_printf("\t%s: %s", name, word);
+    char *text =
+        *hint ? mem_printf("\t%s: %s (%s)", name, word, hint) : mem_printf("\t%s: %s", name, word);
     if (report->root || report->style.quiet)
         return;
     clean(text);

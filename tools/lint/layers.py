@@ -28,6 +28,7 @@ LIBRARIES = {
     r"libpq-fe\.h": "pg/",
     r"curl/.*": "flow/store/http.c",
     r"gpgme\.h": "flow/recode/",
+    r"microhttpd\.h": "report/http.c",
     r"(zstd\w*|lz4\w*|zlib|libdeflate|isa-l/igzip_lib|bzlib|lzma|snappy-c)\.h": "flow/recode/",
     r"postgres\.h": "pgmodule/",
 }

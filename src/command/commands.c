@@ -10,6 +10,7 @@ static const Command *const commands[] = {
     &command_check,
     &command_cron,
     &command_delete_wals,
+    &command_diagnose,
     &command_get_wal,
     &command_list_servers,
     &command_metrics,

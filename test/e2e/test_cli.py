@@ -186,7 +186,7 @@ def test_show_servers_shows_the_options_of_barman_with_barmans_values(home):
 
     ours = rows(home.walden("show-servers", "main").stdout)
     theirs = rows(home.barman("show-server", "main").stdout)
-    common = set(ours) & set(theirs)
+    common = (set(ours) & set(theirs)) - {"connection_error"}  # in libpq's words, or psycopg2's
     assert len(common) > 15
     assert {key: ours[key] for key in common} == {key: theirs[key] for key in common}
 

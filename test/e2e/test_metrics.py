@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """metrics: figures in the Prometheus text format, printed, in a file, and over HTTP."""
 
+import json
 import re
 import signal
 import socket
@@ -9,6 +10,7 @@ import urllib.request
 
 import pytest
 
+from home import ROOT
 from pg import Postgres
 from support import beside, wait_for
 from wal import make_wal, segment_names
@@ -156,3 +158,17 @@ def test_run_serves_them(archive):
         archive.configure()
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: reachable(port) is None, 30)
+
+
+def test_dashboard_asks_for_metrics_that_there_are(archive):
+    """Every name in contrib/grafana.json is one of ours."""
+    dashboard = json.loads((ROOT / "contrib" / "grafana.json").read_text())
+    asked = {
+        name
+        for panel in dashboard["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"walden_[a-z_]+", target["expr"])
+    }
+    assert len(asked) > 10
+    known = set(re.findall(r"^# TYPE (\S+)", archive.walden("metrics").stdout, re.M))
+    assert asked <= known

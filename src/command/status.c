@@ -172,7 +172,7 @@ show_archive(View *view)
         return;
     row(view, "archive_range", "Archived segments of the newest timeline", "%s to %s",
         archive->first, archive->last);
-    if (archive->stored > 0)
+    if (archive->segment_size && archive->stored > 0)
         row(view, "compression_ratio", "Compression ratio", "%.2f",
             (double)archive->segments * archive->segment_size / (double)archive->stored);
     duration_format((int64_t)archive->newest_age, age);

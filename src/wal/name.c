@@ -24,8 +24,8 @@ hex_take(const char *text, uint32_t *ret_value)
 {
     uint32_t value = 0;
     int digits = 0;
-    for (; digits < 8 && hex_value(text[digits]) >= 0; digits++)
-        value = value << 4 | (uint32_t)hex_value(text[digits]);
+    for (int digit; digits < 8 && (digit = hex_value(text[digits])) >= 0; digits++)
+        value = value << 4 | (uint32_t)digit;
     *ret_value = value;
     return digits;
 }

@@ -59,10 +59,35 @@ codec_name(const char *text)
     return "custom";
 }
 
+/* "1700000037.623456", as nearly all times are written; strtod would be half of reading a catalog.
+ */
+static bool
+parse_plain_time(const char *text, struct timespec *ret_time)
+{
+    enum { WHOLE_MAX = 11, NANO_DIGITS = 9 };
+    int64_t whole = 0, nano = 0;
+    const char *p = text;
+    for (; *p >= '0' && *p <= '9' && p - text < WHOLE_MAX; p++)
+        whole = whole * 10 + (*p - '0');
+    if (p == text || *p != '.')
+        return false;
+    const char *fraction = ++p;
+    for (; *p >= '0' && *p <= '9' && p - fraction < NANO_DIGITS; p++)
+        nano = nano * 10 + (*p - '0');
+    if (*p)
+        return false;
+    for (ptrdiff_t digits = p - fraction; digits < NANO_DIGITS; digits++)
+        nano *= 10;
+    *ret_time = (struct timespec){.tv_sec = (time_t)whole, .tv_nsec = (long)nano};
+    return true;
+}
+
 static bool
 parse_time(const char *text, struct timespec *ret_time)
 {
     char *end = NULL;
+    if (parse_plain_time(text, ret_time))
+        return true;
     double seconds = strtod(text, &end);
     if (end == text || *end || !isfinite(seconds) || fabs(seconds) > 1e18)
         return false;
@@ -76,28 +101,50 @@ parse_time(const char *text, struct timespec *ret_time)
     return true;
 }
 
+enum { COLUMNS_MAX = 5 };
+
+static bool
+is_blank(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Words between blanks, cut off in place; 0 if there are more than COLUMNS_MAX. */
+static int
+split(char *line, const char **ret_fields)
+{
+    int count = 0;
+    for (char *p = line;; p++) {
+        while (is_blank(*p))
+            p++;
+        if (!*p)
+            return count;
+        if (count == COLUMNS_MAX)
+            return 0;
+        ret_fields[count++] = p;
+        while (*p && !is_blank(*p))
+            p++;
+        if (!*p)
+            return count;
+        *p = '\0';
+    }
+}
+
 bool
 xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row)
 {
-    static const char blanks[] = " \t\r\n\v\f";
     char copy[XLOGDB_LINE_ROOM];
+    const char *fields[COLUMNS_MAX];
     if (length >= sizeof(copy) || memchr(line, '\0', length))
         return false;
     memcpy(copy, line, length);
     copy[length] = '\0';
-
-    char *fields[6];
-    size_t count = 0;
-    char *rest = NULL;
-    for (char *f = strtok_r(copy, blanks, &rest); f; f = strtok_r(NULL, blanks, &rest)) {
-        if (count == 5)
-            return false;
-        fields[count++] = f;
-    }
-    if (count < 3 || strlen(fields[0]) >= WAL_NAME_ROOM)
+    int count = split(copy, fields);
+    size_t name_length = count < 3 ? WAL_NAME_ROOM : strlen(fields[0]);
+    if (name_length >= WAL_NAME_ROOM)
         return false;
     WalFile row = {.kind = wal_kind(fields[0])};
-    snprintf(row.name, sizeof(row.name), "%s", fields[0]);
+    memcpy(row.name, fields[0], name_length + 1);
     if (row.kind == WAL_NONE || !int_parse(fields[1], 0, INT64_MAX, &row.size) ||
         !parse_time(fields[2], &row.mtime))
         return false;

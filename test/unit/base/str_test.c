@@ -51,6 +51,28 @@ test_sizes(void **state)
 }
 
 static void
+test_duration(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t seconds;
+        const char *text;
+    } cases[] = {{0, "less than one second"},
+                 {1, "1 second"},
+                 {59, "59 seconds"},
+                 {60, "1 minute"},
+                 {3661, "1 hour, 1 minute, 1 second"},
+                 {2 * 86400 + 4, "2 days, 4 seconds"},
+                 {-90, "1 minute, 30 seconds ago"},
+                 {INT64_MIN, "106751991167300 days, 15 hours, 30 minutes, 8 seconds ago"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[DURATION_ROOM];
+        duration_format(cases[i].seconds, text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void
 test_stamp(void **state)
 {
     (void)state;
@@ -74,8 +96,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append), cmocka_unit_test(test_int_parse),
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_stamp),
-        cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_stamp),  cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

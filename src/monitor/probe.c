@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Each probe is a forked process that writes into memory shared with us, and sets its outcome last.
- * A process that hangs in the kernel is killed but not waited for: it is init's then. */
+ * A process that hangs in the kernel is killed but not waited for. */
 #include "monitor/probe.h"
 
 #include "base/cleanup.h"
@@ -16,7 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROBES_MAX = 64 };
+enum { PROBES_MAX = 64, STUCK_MAX = 128, DEATH_MS = 200 };
+
+/* Killed, but the kernel has not let them end yet. There is a limit, for who asks every 15 s. */
+static pid_t stuck[STUCK_MAX];
+static size_t stuck_count;
 
 typedef struct Watched {
     pid_t pid;
@@ -91,16 +95,39 @@ await(Watched *watched, size_t count, int64_t deadline)
     }
 }
 
+static void
+end(const Watched *watched)
+{
+    struct pollfd polled = watched->poll;
+    kill(watched->pid, SIGKILL);
+    poll(&polled, 1, DEATH_MS);
+    if (waitpid(watched->pid, NULL, WNOHANG) == 0)
+        stuck[stuck_count++] = watched->pid;
+    close(watched->poll.fd);
+}
+
+static int
+bury(size_t room)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < stuck_count; i++)
+        if (waitpid(stuck[i], NULL, WNOHANG) == 0)
+            stuck[kept++] = stuck[i];
+    stuck_count = kept;
+    if (kept + room <= STUCK_MAX)
+        return 0;
+    return hint(fail(ERR_BUSY, "%zu processes that looked before still hang", kept),
+                "a disk or file server does not answer");
+}
+
 /* Ends what still runs and says of each probe what became of it. */
 static void
 conclude(Probe *probes, Watched *watched, size_t count, int64_t timeout_ms)
 {
     for (size_t i = 0; i < count; i++) {
         bool ended = watched[i].poll.fd < 0;
-        if (!ended) {
-            kill(watched[i].pid, SIGKILL);
-            close(watched[i].poll.fd);
-        }
+        if (!ended)
+            end(&watched[i]);
         if (__atomic_load_n(&probes[i].outcome, __ATOMIC_ACQUIRE) != PROBE_LATE)
             continue;
         if (ended)
@@ -121,6 +148,7 @@ probe_all(Probe *probes, size_t count, int64_t timeout_ms)
     size_t started = 0;
     int result = 0;
     int64_t deadline = timeout_ms > 0 ? clock_ms() + timeout_ms : INT64_MAX;
+    TRY(bury(count));
     while (started < count && result == 0) {
         result = start(&probes[started], &watched[started]);
         started += result == 0;

@@ -36,8 +36,9 @@ static int
 hang(void *context)
 {
     *(int *)context = 1; /* half of an answer */
-    for (;;)
-        pause();
+    while (pause() != 0)
+        ;
+    return 0;
 }
 
 static void

@@ -172,8 +172,9 @@ note_end(Child *child, int wait_status)
     if (child->task->period_s) {
         child->due = clock_ms() + child->task->period_s * 1000;
         if (wait_status != 0)
-            log_warning("server '%s': %s ended with %s, starting it again in %lld s", child->server,
-                        child->task->command, status, (long long)child->task->period_s);
+            log_warning("%s for '%s' ended with %s, starting it again in %lld s",
+                        child->task->command, child->subject, status,
+                        (long long)child->task->period_s);
         return;
     }
     if (clock_ms() - child->started >= STEADY_MS)

@@ -12,7 +12,7 @@ import pytest
 from home import BARMAN, WALDEN, Home
 from pg import Postgres, bindir, give, short_directory
 from support import started, wait_for
-from test_receive_wal import (
+from receiving import (
     MIB,
     compare,
     files,

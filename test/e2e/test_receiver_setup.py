@@ -10,7 +10,7 @@ from home import Home
 from pg import Postgres
 from support import beside, wait_for
 from test_pg_receivewal import alive, one_for_all, program_of, server  # noqa: F401 (fixtures)
-from test_receive_wal import lock_holder, point_to, receiver, streaming, wait_received
+from receiving import lock_holder, point_to, receiver, streaming, wait_received
 
 
 @pytest.fixture

@@ -100,8 +100,8 @@ def test_what_dies_comes_back(home):
         archived(home, NAMES[0])
         os.kill(second, signal.SIGTERM)
         follower(home, other_than=second)
-    assert "archive-wal ended with signal 9, starting it again in 1 s" in home.log_text()
-    assert "archive-wal ended with exit code 0, starting it again in 2 s" in home.log_text()
+    assert "archive-wal for 'main' ended with signal 9, starting it again in 1 s" in home.log_text()
+    assert "archive-wal for 'main' ended with exit code 0, starting it again in 2 s" in home.log_text()
 
 
 def test_trouble_of_one_server(home):
@@ -113,7 +113,7 @@ def test_trouble_of_one_server(home):
         make_wal(home.incoming, NAMES[0])
         archived(home, NAMES[0])
         wait_for(lambda: "starting it again in 2 s" in home.log_text())
-        assert "server 'other': archive-wal ended with exit code 1" in home.log_text()
+        assert "archive-wal for 'other' ended with exit code 1" in home.log_text()
         (home.path / ".other-archive-wal.lock").rmdir()
         follower(home, "other")
         make_wal(other.incoming, NAMES[1])
@@ -163,7 +163,7 @@ def test_another_archiver_has_the_lock(home):
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(home.path / LOCK))
         stack.enter_context(supervisor(home))
-        wait_for(lambda: "archive-wal ended with exit code 1" in home.log_text())
+        wait_for(lambda: "archive-wal for 'main' ended with exit code 1" in home.log_text())
 
 
 def test_what_does_not_end_is_killed(home):

@@ -123,7 +123,7 @@ def test_run_and_its_reloads(site, server):  # noqa: F811
             site.configure(streaming_archiver="off", archiver="on")
             process.send_signal(signal.SIGHUP)
             wait_for(lambda: server.sql("SELECT count(*) FROM pg_stat_replication") == "0", 20)
-            wait_for(lambda: "server 'main': receive-wal has ended" in site.log_text())
+            wait_for(lambda: "receive-wal for 'main' has ended" in site.log_text())
         finally:
             process.terminate()
             process.wait(20)

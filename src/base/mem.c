@@ -56,8 +56,8 @@ mem_keep(size_t max)
 {
     enum { PIECE = 4 << 20 }; /* larger ones are mapped, each for itself */
     assert(max <= INT_MAX);
-    mallopt(M_MMAP_THRESHOLD, PIECE);
-    mallopt(M_TRIM_THRESHOLD, (int)max);
+    mallopt(M_MMAP_THRESHOLD, PIECE);    /* NOLINT(concurrency-mt-unsafe): before any thread */
+    mallopt(M_TRIM_THRESHOLD, (int)max); /* NOLINT(concurrency-mt-unsafe) */
 }
 
 char *

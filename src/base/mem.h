@@ -21,7 +21,7 @@ char *mem_printf(const char *format, ...) PRINTF_LIKE(1, 2);
 char *mem_vprintf(const char *format, va_list args) PRINTF_LIKE(1, 0);
 
 /* For programs that take and free large pieces all the time: freed memory stays with us, up to max
- * bytes of it, and is not fetched from the kernel again page by page. */
+ * bytes of it, and is not fetched from the kernel again page by page. Before any thread. */
 void mem_keep(size_t max);
 
 /* What to do when memory is gone: programs print and exit with MEM_EXIT, the archive module sets

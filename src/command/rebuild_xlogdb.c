@@ -22,6 +22,13 @@ keep_away(const Invocation *invocation, const ServerConfig *server, const char *
     return locked;
 }
 
+static void
+tell_progress(void *context, const RebuildSummary *so_far)
+{
+    report_progress(context, "%zu files so far",
+                    so_far->history + so_far->labels + so_far->segments);
+}
+
 static int
 rebuild_server(const Invocation *invocation, const ServerConfig *server)
 {
@@ -31,7 +38,11 @@ rebuild_server(const Invocation *invocation, const ServerConfig *server)
     TRY(keep_away(invocation, server, "delete-wals", &deleting));
     TRY(keep_away(invocation, server, "archive-wal", &archiving)); /* last: waiting holds up less */
     report_info(invocation->report, "Rebuilding xlogdb for server %s", server->name);
-    TRY(rebuild_catalog(invocation->config, server, &summary));
+    RebuildObserver observer = {report_is_watched(invocation->report) ? tell_progress : NULL,
+                                invocation->report};
+    int result = rebuild_catalog(invocation->config, server, &observer, &summary);
+    report_progress(invocation->report, "%s", "");
+    TRY(result);
     report_info(
         invocation->report,
         "Done rebuilding xlogdb for server %s (history: %zu, backup_labels: %zu, wal_file: %zu)",

@@ -3,7 +3,9 @@
  * in which they came), so it is kept where it is still true. */
 #include "flow/rebuild.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/proc.h"
 #include "flow/custom.h"
 #include "flow/item.h"
 #include "flow/store/store.h"
@@ -17,11 +19,26 @@ typedef struct Rebuild {
     XlogDbEdit *edit;
     void *kept; /* names that have their row already, a tree of tsearch() */
     RebuildSummary summary;
+    const RebuildObserver *observer;
+    int64_t due; /* when to tell of the progress again */
 } Rebuild;
+
+enum { PROGRESS_MS = 200 };
+
+static void
+tell_progress(Rebuild *rebuild)
+{
+    if (!rebuild->observer->progress || clock_ms() < rebuild->due)
+        return;
+    rebuild->observer->progress(rebuild->observer->context, &rebuild->summary);
+    rebuild->due = clock_ms() + PROGRESS_MS;
+}
 
 static int
 emit(Rebuild *rebuild, const WalFile *row)
 {
+    TRY(stop_check());
+    tell_progress(rebuild);
     if (row->kind == WAL_HISTORY)
         rebuild->summary.history++;
     else if (row->kind == WAL_LABEL)
@@ -83,14 +100,15 @@ produce(void *context, XlogDbEdit *edit)
 }
 
 int
-rebuild_catalog(const Config *config, const ServerConfig *server, RebuildSummary *ret_summary)
+rebuild_catalog(const Config *config, const ServerConfig *server, const RebuildObserver *observer,
+                RebuildSummary *ret_summary)
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(store) Store *store = NULL;
     XlogDbPlace place = xlogdb_place(config, server);
     AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
     TRY(store_open(server->wals_directory, &store));
-    Rebuild rebuild = {.store = store};
+    Rebuild rebuild = {.store = store, .observer = observer};
     custom_codec_init(server, arena, &rebuild.custom);
     int result = xlogdb_replace(db, produce, &rebuild);
     tdestroy(rebuild.kept, free);

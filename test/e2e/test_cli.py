@@ -4,7 +4,9 @@ configuration. What a script or a DBA sees of the program besides WAL."""
 
 import json
 import os
+import pty
 import re
+import subprocess
 
 import pytest
 from home import WALDEN, Home, execute, run
@@ -234,6 +236,18 @@ def test_disabled_server(three, command, code):
     assert done.returncode == code
     assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("ERROR: ")
     assert three.walden("show-servers", "broken").returncode == 0
+
+
+def test_rebuild_shows_its_progress_on_a_terminal(home):
+    make_wal(home.incoming, SEGMENT)
+    home.archive()
+    ours, theirs = pty.openpty()
+    done = subprocess.run([WALDEN, "-c", home.conf, "rebuild-xlogdb", "main"], stdout=subprocess.PIPE, stderr=theirs,
+                          stdin=subprocess.DEVNULL, timeout=60, check=False)
+    os.close(theirs)
+    assert done.returncode == 0 and b"files so far" not in done.stdout
+    assert b"0 files so far" in os.read(ours, 65536)
+    os.close(ours)
 
 
 def test_rebuild_of_all_goes_on_after_a_disabled_server(three):

@@ -2,10 +2,9 @@
  * The catalog file under its lock. Last stage of the way of a segment: a file counts as archived
  * when its line here is durable. Appending never reads the file (but for its last line), so its
  * cost does not depend on how long the catalog is. */
-#include "flow/xlogdb/xlogdb.h"
+#include "flow/xlogdb/internal.h"
 
 #include "base/file.h"
-#include "base/lock.h"
 #include "base/log.h"
 #include "wal/name.h"
 
@@ -14,16 +13,6 @@
 
 /* Barman may hold the lock while it deletes or rebuilds; after this it counts as stuck. */
 enum { LOCK_WAIT_MS = 60 * 1000 };
-
-struct XlogDb {
-    char *current_dir, *current; /* the current form */
-    char *old_dir, *old;         /* the form before 3.13 */
-    char *lock_path;
-    int lock_wait_ms;
-    const char *directory, *path; /* of the form in use */
-    bool told_both;
-    int columns;
-};
 
 XlogDbPlace
 xlogdb_place(const Config *config, const ServerConfig *server)
@@ -93,8 +82,8 @@ xlogdb_exists(XlogDb *db)
     return access(xlogdb_path(db), F_OK) == 0;
 }
 
-static int
-take_lock(XlogDb *db, LockKind kind, Lock *ret_lock)
+int
+catalog_lock(XlogDb *db, LockKind kind, Lock *ret_lock)
 {
     pid_t holder = 0;
     int result = lock_take(db->lock_path, kind, db->lock_wait_ms, ret_lock, &holder);
@@ -151,7 +140,6 @@ find_tail(const XlogDb *db, int fd, off_t size, Tail *ret_tail)
     return 0;
 }
 
-static int read_file(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged);
 
 static int
 has_name(void *context, const WalFile *row)
@@ -169,7 +157,7 @@ mend_tail(const XlogDb *db, const Tail *tail, XlogDbLookup *lookup, void *contex
     WalFile row;
     if (!tail->name[0])
         return 0;
-    int listed = read_file(db, has_name, (void *)tail->name, &damaged);
+    int listed = catalog_read(db, has_name, (void *)tail->name, &damaged);
     if (listed != 0)
         return listed < 0 ? listed : 0;
     int found = lookup(context, tail->name, &row);
@@ -226,7 +214,7 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
 {
     AUTO(lock) Lock lock = LOCK_NONE;
     AUTO(str) Str lines = {0};
-    TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
+    TRY(catalog_lock(db, LOCK_EXCLUSIVE, &lock));
     TRY(dir_make(db->directory));
     AUTO(close) int fd = open(db->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     off_t size = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
@@ -254,35 +242,11 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
                : 0;
 }
 
-/* What is left of the line into a buffer of XLOGDB_LINE_ROOM bytes: with the line feed, unless the
- * line is longer or the file ends. Its length; 0 at the end of the file. */
-static size_t
-next_piece(FILE *file, char *buffer)
-{
-    size_t length = 0;
-    int c = 0;
-    while (length < XLOGDB_LINE_ROOM - 1 && c != '\n' && (c = getc_unlocked(file)) != EOF)
-        buffer[length++] = (char)c;
-    buffer[length] = '\0';
-    return length;
-}
-
-/* The next line; of one that is too long, and so damaged, the beginning. */
-static size_t
-next_line(FILE *file, char *buffer)
-{
-    size_t length = next_piece(file, buffer);
-    if (length == XLOGDB_LINE_ROOM - 1 && buffer[length - 1] != '\n')
-        for (int c = 0; c != '\n' && c != EOF;)
-            c = getc_unlocked(file);
-    return length;
-}
-
 static int
-read_rows(const XlogDb *db, FILE *file, XlogDbVisit *visit, void *context, size_t *damaged)
+read_rows(const XlogDb *db, Lines *lines, XlogDbVisit *visit, void *context, size_t *damaged)
 {
     char line[XLOGDB_LINE_ROOM];
-    for (size_t length; (length = next_line(file, line)) > 0;) {
+    for (size_t length; (length = lines_next(lines, line)) > 0;) {
         WalFile row;
         bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line, db->columns);
         if (torn || !xlogdb_line_parse(line, length, &row)) {
@@ -293,19 +257,19 @@ read_rows(const XlogDb *db, FILE *file, XlogDbVisit *visit, void *context, size_
         if (result != 0)
             return result;
     }
-    return ferror(file) ? fail_errno("read catalog '%s'", db->path) : 0;
+    return lines->failed ? -1 : 0;
 }
 
-static int
-read_file(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
+int
+catalog_read(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
 {
     size_t damaged = 0;
-    FILE *file = fopen(db->path, "re");
-    if (!file && errno != ENOENT)
-        return fail_errno("open catalog '%s'", db->path);
-    int result = file ? read_rows(db, file, visit, context, &damaged) : 0;
-    if (file)
-        fclose(file);
+    AUTO(free) Lines *lines = mem_alloc(sizeof(*lines));
+    int result = lines_open(db->path, lines);
+    if (result < 0)
+        return result;
+    result = result == LINES_NONE ? 0 : read_rows(db, lines, visit, context, &damaged);
+    lines_close(lines);
     *ret_damaged = damaged;
     return result;
 }
@@ -314,8 +278,8 @@ int
 xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
 {
     AUTO(lock) Lock lock = LOCK_NONE;
-    TRY(take_lock(db, LOCK_SHARED, &lock));
-    return read_file(db, visit, context, ret_damaged);
+    TRY(catalog_lock(db, LOCK_SHARED, &lock));
+    return catalog_read(db, visit, context, ret_damaged);
 }
 
 typedef struct Search {
@@ -346,124 +310,4 @@ xlogdb_contains(XlogDb *db, const char *const *names, size_t count, bool *ret_fo
     if (damaged)
         log_warning("catalog '%s' has %zu damaged lines, ignoring them", db->path, damaged);
     return result < 0 ? result : 0;
-}
-
-struct XlogDbEdit {
-    const XlogDb *db;
-    int fd;
-    Str lines; /* written out when there are enough */
-};
-
-static int
-flush_lines(XlogDbEdit *edit)
-{
-    TRY(file_write(edit->fd, str_text(&edit->lines), edit->lines.length, edit->db->path));
-    str_clear(&edit->lines);
-    return 0;
-}
-
-int
-xlogdb_edit_emit(XlogDbEdit *edit, const WalFile *row)
-{
-    char line[XLOGDB_LINE_ROOM];
-    str_append_part(&edit->lines, line, xlogdb_line_format(row, edit->db->columns, line));
-    return edit->lines.length < KIB(64) ? 0 : flush_lines(edit);
-}
-
-int
-xlogdb_edit_read(XlogDbEdit *edit, XlogDbVisit *visit, void *context, size_t *ret_damaged)
-{
-    return read_file(edit->db, visit, context, ret_damaged);
-}
-
-int
-xlogdb_replace(XlogDb *db, XlogDbProduce *produce, void *context)
-{
-    AUTO(lock) Lock lock = LOCK_NONE;
-    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
-    TRY(take_lock(db, LOCK_EXCLUSIVE, &lock));
-    TRY(dir_make(db->directory));
-    /* Where the path is a symbolic link, its target is replaced. */
-    AUTO(free) char *target = realpath(db->path, NULL);
-    AUTO(free) char *directory = mem_dup(target ? target : db->path);
-    char *slash = strrchr(directory, '/');
-    *slash = '\0';
-    TRY(atomic_open(slash == directory ? "/" : directory, slash + 1, 0666, &file));
-    struct stat st;
-    if (stat(db->path, &st) == 0 && fchmod(file.fd, st.st_mode & 07777) < 0)
-        return fail_errno("set the mode of the new '%s'", db->path);
-
-    XlogDbEdit edit = {.db = db, .fd = file.fd};
-    int result = produce(context, &edit);
-    if (result == 0)
-        result = flush_lines(&edit);
-    str_done(&edit.lines);
-    if (result == XLOGDB_UNCHANGED)
-        return 0;
-    TRY(result);
-    return atomic_replace(&file);
-}
-
-typedef struct Removal {
-    const char *const *names;
-    size_t count;
-} Removal;
-
-static int
-compare_name(const void *key, const void *item)
-{
-    return strcmp(key, *(const char *const *)item);
-}
-
-/* Is this the beginning of a row of one of the names? A name that is cut off is none. */
-static bool
-is_removed(const Removal *removal, const char *line)
-{
-    char name[WAL_NAME_ROOM];
-    line += strspn(line, " \t");
-    size_t length = strcspn(line, " \t\r\n\v\f");
-    if (line[length] == '\0' || length >= sizeof(name))
-        return false;
-    memcpy(name, line, length);
-    name[length] = '\0';
-    return bsearch(name, removal->names, removal->count, sizeof(*removal->names), compare_name);
-}
-
-static int
-copy_others(const Removal *removal, XlogDbEdit *edit, FILE *file, bool *ret_any)
-{
-    char piece[XLOGDB_LINE_ROOM];
-    bool begins = true, removed = false;
-    for (size_t length; (length = next_piece(file, piece)) > 0;) {
-        if (begins)
-            removed = is_removed(removal, piece);
-        *ret_any |= removed;
-        if (!removed)
-            str_append_part(&edit->lines, piece, length);
-        if (edit->lines.length >= KIB(64))
-            TRY(flush_lines(edit));
-        begins = piece[length - 1] == '\n';
-    }
-    return ferror(file) ? fail_errno("read catalog '%s'", edit->db->path) : 0;
-}
-
-static int
-produce_others(void *context, XlogDbEdit *edit)
-{
-    bool any = false;
-    FILE *file = fopen(edit->db->path, "re");
-    if (!file && errno == ENOENT)
-        return XLOGDB_UNCHANGED;
-    if (!file)
-        return fail_errno("open catalog '%s'", edit->db->path);
-    int result = copy_others(context, edit, file, &any);
-    fclose(file);
-    return result == 0 && !any ? XLOGDB_UNCHANGED : result;
-}
-
-int
-xlogdb_remove(XlogDb *db, const char *const *names, size_t count)
-{
-    Removal removal = {names, count};
-    return count ? xlogdb_replace(db, produce_others, &removal) : 0;
 }

@@ -21,7 +21,7 @@ static void
 assert_rebuild(Site *site, const RebuildSummary *expected, const char *catalog)
 {
     RebuildSummary s = {0};
-    assert_done(rebuild_catalog(&site->config, &site->server, &s));
+    assert_done(rebuild_catalog(&site->config, &site->server, &(RebuildObserver){0}, &s));
     assert_text(site->catalog, catalog);
     if (memcmp(&s, expected, sizeof(s)) != 0)
         fail_msg(
@@ -96,7 +96,7 @@ test_of_the_old_generation(void **state)
     archived(site, HASH_DIR "/" SEG_1, "data", 4);
     archived(site, "xlog.db", "", 0);
     RebuildSummary summary = {0};
-    assert_done(rebuild_catalog(&site->config, &site->server, &summary));
+    assert_done(rebuild_catalog(&site->config, &site->server, &(RebuildObserver){0}, &summary));
     assert_text(site_path(site, "wals/xlog.db"), SEG_1 "\t4\t" TIME "\tNone\n");
     assert_false(exists(site->catalog));
 }
@@ -121,8 +121,8 @@ test_failure_leaves_the_old(void **state)
     RebuildSummary summary = {0};
     write_text(site->catalog, ROW(SEG_1, "None"));
     write_text(site_path(site, "wals/" HASH_DIR), "in the way");
-    assert_fails(rebuild_catalog(&site->config, &site->server, &summary), ERR_IO,
-                 "Not a directory");
+    assert_fails(rebuild_catalog(&site->config, &site->server, &(RebuildObserver){0}, &summary),
+                 ERR_IO, "Not a directory");
     assert_text(site->catalog, ROW(SEG_1, "None"));
 }
 

@@ -9,9 +9,10 @@ import sys
 
 from common import ROOT, pg, tell
 import archiving
+import scale
 import streaming
 
-PARTS = {"archiving": archiving.report, "streaming": streaming.report}
+PARTS = {"archiving": archiving.report, "streaming": streaming.report, "scale": scale.report}
 
 
 def write(part, report):

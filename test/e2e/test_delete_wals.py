@@ -501,7 +501,7 @@ def test_run_starts_it_and_does_not_start_it_again_at_once(home):
         wait_for(lambda: segment_name(20) in home.names())
         service.terminate()
         assert service.wait(20) == 0
-    assert home.log_text().count("delete-wals runs as process") == 1
+    assert home.log_text().count("delete-wals for 'main' runs as process") == 1
 
 
 # With others at work

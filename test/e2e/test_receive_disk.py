@@ -26,6 +26,7 @@ STEP = 9  # every ninth operation goes wrong, unless all of them shall
 @pytest.fixture
 def site(home, sender):
     home.configure(archiver="off", streaming_archiver="on", streaming_conninfo=sender.conninfo)
+    sender.receiver = home.streaming
     return home
 
 
@@ -194,6 +195,7 @@ def test_any_operation_fails(memdir, sender, mode, synchronous):
     while hit:
         home = Home(memdir / f"n{at}", archiver="off", streaming_archiver="on",
                     streaming_conninfo=sender.conninfo)
+        sender.receiver = home.streaming
         record, trace = memdir / f"n{at}.done", memdir / f"n{at}.trace"
         platter = Platter(home, record)
         env = fault_environment(home.streaming, at=at, done=record, trace=trace, **FAULTS[mode])
@@ -237,7 +239,7 @@ def disk(workdir):
 @pytest.mark.parametrize("when", ["at once", "in the stream"])
 def test_no_room(site, sender, disk, workdir, when):
     """It ends and says what is to be done; it goes on when there is room."""
-    site.streaming = disk.path / "streaming"
+    site.streaming = sender.receiver = disk.path / "streaming"
     site.configure(streaming_wals_directory=site.streaming)
     data, platter = wal(FIRST, 5), Platter(site, workdir / "done")
     env = fault_environment(site.streaming, done=workdir / "done")

@@ -20,6 +20,7 @@ KIB = 1024
 @pytest.fixture
 def site(home, sender):
     home.configure(archiver="off", streaming_archiver="on", streaming_conninfo=sender.conninfo)
+    sender.receiver = home.streaming
     return home
 
 

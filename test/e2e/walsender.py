@@ -24,7 +24,7 @@ import socket
 import struct
 
 from support import beside
-from wal import MIB, SYSID, segment_name, wal_bytes
+from wal import MIB, SYSID, segment_name, segment_start, wal_bytes
 
 PATIENCE = 30  # seconds; only a test that fails waits so long
 SSL_REQUEST, GSS_REQUEST, PROTOCOL_3 = 80877103, 80877104, 196608
@@ -60,6 +60,7 @@ class Walsender:
 
     def __init__(self):
         self.system, self.timeline, self.flush = SYSID, 1, 3 * MIB
+        self.receiver = None  # its directory: a server has at least the WAL that was received from it
         self.settings = {"wal_segment_size": "1MB", "synchronous_standby_names": ""}
         self.histories = {}  # text by timeline
         self.slots = {}  # position by name
@@ -88,13 +89,19 @@ class Walsender:
         client.start_up()
         return client
 
+    def position(self):
+        there = self.receiver and self.receiver.is_dir()
+        names = [path.name[:24] for path in self.receiver.iterdir()] if there else []
+        ours = [name for name in names if name.startswith(f"{self.timeline:08X}") and "." not in name]
+        return max([self.flush, *(segment_start(name) + MIB for name in ours)])
+
     def answer(self, command):
         for beginning, answer in self.answers.items():
             if command.startswith(beginning):
                 return answer
         if command == "IDENTIFY_SYSTEM":
             return row(systemid=str(self.system), timeline=str(self.timeline),
-                       xlogpos=lsn_text(self.flush), dbname=None)
+                       xlogpos=lsn_text(self.position()), dbname=None)
         if command.startswith("SHOW "):
             name = command.removeprefix("SHOW ")
             return row(**{name: self.settings[name]})

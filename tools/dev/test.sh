@@ -66,9 +66,9 @@ if [ "$which" != e2e ]; then
         tee -a "$log" || failed=1
 fi
 if [ "$which" != unit ]; then
-    # Another Python on the PATH would lack Debian's modules.
+    # Another Python on the PATH would lack Debian's modules. Most tests wait more than they work.
     WALDEN=$PWD/$directory/walden "${runner[@]}" /usr/bin/python3 -m pytest --quiet \
-        -p no:cacheprovider test/e2e "${e2e[@]}" 2>&1 | tee -a "$log" || failed=1
+        -p no:cacheprovider -n $((2 * $(nproc))) test/e2e "${e2e[@]}" 2>&1 | tee -a "$log" || failed=1
 fi
 if [ -n "${DEV_TALLY:-}" ]; then
     # shellcheck source=tools/dev/tally.awk

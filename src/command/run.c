@@ -365,7 +365,7 @@ const Command command_run = {
     .help = "Keeps running, for every active server, 'archive-wal --follow' and, with\n"
             "streaming_archiver, 'receive-wal'; with wal_retention, 'delete-wals' is run\n"
             "once an hour. What ends is started again: after a second at first, after up to\n"
-            "a minute when it keeps ending. SIGHUP reads the configuration again, and starts\n"
-            "again what that changes. SIGTERM and SIGINT end everything.",
+            "15 seconds when it keeps ending. SIGHUP reads the configuration again, and\n"
+            "starts again what that changes. SIGTERM and SIGINT end everything.",
     .run = run,
 };

@@ -8,11 +8,13 @@
 #include "base/proc.h"
 #include "command/task.h"
 #include "flow/intake/receiver.h"
+#include "flow/xlogdb/xlogdb.h"
+#include "wal/name.h"
 
 #include <signal.h>
 
 /* Who only wants to know whether a receiver runs takes the lock for a moment. */
-enum { LOCK_WAIT_MS = 200, STOP_WAIT_MS = 10000, STOP_POLL_MS = 50 };
+enum { LOCK_WAIT_MS = 200, STOP_WAIT_MS = 10000, STOP_POLL_MS = 50, CATALOG_WAIT_MS = 2000 };
 
 /* Bytes; what waits to be written while the disk is slow comes and goes. */
 enum { KEPT_MEMORY = 32 << 20 };
@@ -26,12 +28,13 @@ static const CommandOption options[] = {
     [IF_EXISTS] = {"if-exists", "", NULL, "with --drop-slot: it may be gone already"},
     [STOP] = {"stop", "", NULL, "stop the receiver that runs for this server"},
     [RESET] = {"reset", "", NULL,
-               "begin again at the position of the slot, or\nof the server: a newest partial "
-               "segment is\nremoved"},
+               "begin again at the position of the slot, or\nof the server; what lies between is "
+               "given up"},
 };
 
 typedef struct Teller {
-    Report *report;
+    const Invocation *invocation;
+    const ServerConfig *server;
     const char *prefix;
 } Teller;
 
@@ -39,8 +42,37 @@ static void
 tell(void *context, const char *line)
 {
     const Teller *teller = context;
-    report_info(teller->report, "%s%s", teller->prefix, line);
+    report_info(teller->invocation->report, "%s%s", teller->prefix, line);
     fflush(stdout); /* it may be the last line for days */
+}
+
+typedef struct Search {
+    const char *before;
+    char found[WAL_NAME_ROOM];
+} Search;
+
+static int
+consider(void *context, const WalFile *row)
+{
+    Search *search = context;
+    if (wal_kind(row->name) == WAL_SEGMENT && strcmp(row->name, search->before) < 0 &&
+        strcmp(row->name, search->found) > 0)
+        snprintf(search->found, sizeof(search->found), "%s", row->name);
+    return 0;
+}
+
+static int
+find_archived(void *context, const char *before, char *ret_name)
+{
+    const Teller *teller = context;
+    XlogDbPlace place = xlogdb_place(teller->invocation->config, teller->server);
+    place.lock_wait_ms = CATALOG_WAIT_MS;
+    AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
+    Search search = {.before = before};
+    size_t damaged = 0;
+    TRY(xlogdb_read(db, consider, &search, &damaged));
+    snprintf(ret_name, WAL_NAME_ROOM, "%s", search.found);
+    return 0;
 }
 
 static int
@@ -169,8 +201,8 @@ drop_slot(const Invocation *invocation, const ServerConfig *server)
 static int
 reset(const Invocation *invocation, const ServerConfig *server)
 {
-    Teller teller = {invocation->report, ""};
-    ReceiverSpec spec = {server, tell, &teller};
+    Teller teller = {invocation, server, ""};
+    ReceiverSpec spec = {server, tell, NULL, &teller};
     return receiver_reset(&spec) < 0 ? failed(invocation, server) : EXIT_DONE;
 }
 
@@ -178,8 +210,8 @@ static int
 receive(const Invocation *invocation, const ServerConfig *server)
 {
     AUTO(free) char *prefix = mem_printf("%s: ", server->name);
-    Teller teller = {invocation->report, prefix};
-    ReceiverSpec spec = {server, tell, &teller};
+    Teller teller = {invocation, server, prefix};
+    ReceiverSpec spec = {server, tell, find_archived, &teller};
     mem_keep(KEPT_MEMORY);
     if (receiver_run(&spec) == 0)
         return EXIT_DONE;

@@ -264,9 +264,17 @@ def test_wal_that_is_gone(site, server):
     assert files(site) == kept
     done = site.walden("receive-wal", "--reset", "main")
     assert done.returncode == 0, done.stderr
-    assert f"Removing status file {site.streaming / partial}\n" in done.stdout
+    # The server has thrown that segment away: what was received of it is all that is left.
+    assert f"Keeping {site.streaming / partial}, to be archived\n" in done.stdout
+    expected = (site.streaming / partial).read_bytes()
     with receiver(site):
         wait_received(site, server.fill_segment())
+        wait_received(site, server.fill_segment())
+    assert site.archive().returncode == 0
+    assert partial in site.names() and site.get(missing).returncode == 1
+    assert site.get(missing, "--partial").stdout == expected
+    done = site.walden("verify", "main")
+    assert done.returncode == 1 and missing in done.stdout + done.stderr  # the gap
 
 
 def test_invalidated_slot(site, server):
@@ -283,6 +291,57 @@ def test_invalidated_slot(site, server):
     done = site.walden("receive-wal", "main", timeout=20)
     assert done.returncode == 1
     assert "gap" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["walden", "pg_receivewal"])
+def test_slot_and_what_was_received_are_lost(site, server, name):
+    """Nothing says where to go on but the archive: what is missing since is told, and is a gap."""
+    site.configure(receiver=name, path_prefix=bindir())
+    with receiver(site) as process:
+        wait_for(lambda: streaming(server))
+        for _ in range(3):
+            wait_received(site, server.fill_segment())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert "missing" not in process.stdout.read().decode() + site.log_text()
+    done = site.walden("receive-wal", "--drop-slot", "main")
+    assert done.returncode == 0
+    assert site.archive().returncode == 0
+    last = site.names()[-1]
+    shutil.rmtree(site.streaming)
+    for _ in range(2):
+        server.fill_segment()
+    server.sql("CHECKPOINT")  # where a new slot begins
+    with receiver(site) as process:
+        wait_for(lambda: streaming(server))
+        first = server.fill_segment()
+        wait_received(site, first)
+        wait_received(site, server.fill_segment())
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    told = f"receiving begins with segment {first}, and the archive ends with {last}: what is"
+    assert f"main: {told}" in out.decode() and told in site.log_text()
+    assert site.archive().returncode == 0
+    assert site.walden("verify", "main").returncode == 1
+
+
+def test_reset_to_a_slot_on_an_older_timeline(site, server):
+    """The slot keeps WAL from before the server's promotion: there it is to be had, under its name."""
+    insert(server, 100)
+    assert site.walden("receive-wal", "--create-slot", "main").returncode == 0
+    first = server.fill_segment()
+    server.stop("fast")
+    (server.data / "standby.signal").touch()
+    give(server.data / "standby.signal")
+    server.start().sql("SELECT pg_promote()")
+    server.wait_recovered()
+    (site.streaming / f"{first[:16]}00000000.partial").touch()
+    done = site.walden("receive-wal", "--reset", "main")
+    assert done.returncode == 0, done.stderr
+    assert files(site) == [f"{first}.partial"]
+    with receiver(site):
+        wait_received(site, server.fill_segment())
+        compare(site, server)
 
 
 def test_slot_commands(site, server):

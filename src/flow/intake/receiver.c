@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "flow/intake/client.h"
+#include "flow/intake/histories.h"
 #include "flow/intake/preflight.h"
 #include "flow/intake/stream.h"
 #include "pg/facts.h"
@@ -125,44 +126,14 @@ provide_slot(const Receiver *receiver, PgConnection *connection)
 }
 
 static int
-read_history(Session *session, Timeline timeline, const char **ret_text, History *ret_history)
-{
-    const char *text = NULL;
-    TRY(pg_timeline_history(session->connection, session->arena, timeline, &text));
-    TRY(wrap(history_parse(text, session->arena, ret_history), "history of timeline %u", timeline));
-    if (ret_history->entries[ret_history->count - 1].parent >= timeline)
-        return fail(ERR_DATA, "history of timeline %u: its parent is timeline %u", timeline,
-                    ret_history->entries[ret_history->count - 1].parent);
-    *ret_text = text;
-    return 0;
-}
-
-/* A timeline's history belongs into the archive before its WAL. */
-static int
-save_history(const Receiver *receiver, Timeline timeline, const char *text)
-{
-    const char *directory = receiver->server->streaming_wals_directory;
-    AUTO(free) char *name = mem_printf("%08X.history", timeline);
-    AUTO(free) char *path = mem_printf("%s/%s", directory, name);
-    AUTO(atomic) AtomicFile file = ATOMIC_NONE;
-    if (access(path, F_OK) == 0)
-        return 0;
-    TRY(atomic_open(directory, name, 0600, &file));
-    TRY(file_write(file.fd, text, strlen(text), name));
-    TRY(file_sync(file.fd, path));
-    int result = atomic_publish(&file);
-    return result < 0 ? result : dir_sync(directory);
-}
-
-static int
 learn_timeline(const Receiver *receiver, Session *session, Timeline timeline, Lsn *ret_begins)
 {
     const char *text = NULL;
     History history;
     if (timeline == 1)
         return 0;
-    TRY(read_history(session, timeline, &text, &history));
-    TRY(save_history(receiver, timeline, text));
+    TRY(history_ask(session->connection, session->arena, timeline, &text, &history));
+    TRY(history_save(receiver->server->streaming_wals_directory, timeline, text));
     *ret_begins = history.entries[history.count - 1].switch_lsn;
     return 0;
 }
@@ -179,7 +150,31 @@ learn_server(const Receiver *receiver, Session *session)
     TRY(pg_is_synchronous(session->connection, server->streaming_archiver_name,
                           &session->synchronous));
     if (session->system.timeline > 1)
-        TRY(read_history(session, session->system.timeline, &text, &session->history));
+        TRY(history_ask(session->connection, session->arena, session->system.timeline, &text,
+                        &session->history));
+    return 0;
+}
+
+/* The archive may end before the place where we begin: a slot was lost, and what had been received
+ * with it. Nothing better can be done than to begin; but people must know. */
+static int
+tell_missing(const Receiver *receiver, uint32_t segment_size, const WalPosition *position)
+{
+    char begin[WAL_NAME_ROOM], end[WAL_NAME_ROOM];
+    WalName archived;
+    Lsn lsn = 0;
+    wal_segment_name(position->timeline, position->lsn, segment_size, begin);
+    TRY(receiver->spec->find_archived(receiver->spec->context, begin, end));
+    if (!wal_name_parse(end, &archived) || !wal_segment_start(&archived, segment_size, &lsn) ||
+        lsn + segment_size >= position->lsn)
+        return 0;
+    AUTO(free)
+    char *line = mem_printf("receiving begins with segment %s, and the archive ends with %s: what "
+                            "is between them is missing, unless it comes from archive_command; "
+                            "bring it by hand, or take a new base backup",
+                            begin, end);
+    log_warning("server '%s': %s", receiver->server->name, line);
+    receiver->spec->tell(receiver->spec->context, line);
     return 0;
 }
 
@@ -199,6 +194,13 @@ position_by_server(const Receiver *receiver, const Session *session, WalPosition
         lsn = session->system.flush;
     ret_position->timeline = position_timeline(lsn, session->system.timeline, &session->history);
     ret_position->lsn = lsn - lsn % session->segment_size;
+    if (receiver->spec->find_archived &&
+        tell_missing(receiver, session->segment_size, ret_position) < 0) {
+        TRY(stop_check());
+        log_warning("server '%s': it was not found out whether WAL is missing before where "
+                    "receiving begins: %s",
+                    receiver->server->name, error_last()->text);
+    }
     return 0;
 }
 

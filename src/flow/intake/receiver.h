@@ -12,6 +12,9 @@ enum { RECEIVER_CONNECT_MS = 20000 };
 typedef struct ReceiverSpec {
     const ServerConfig *server;
     void (*tell)(void *context, const char *line); /* what people want to know */
+    /* The archived segment that comes last before this name, "" without any; room for
+     * WAL_NAME_ROOM. NULL: nobody knows. */
+    int (*find_archived)(void *context, const char *before, char *ret_name);
     void *context;
 } ReceiverSpec;
 
@@ -22,8 +25,9 @@ typedef struct ReceiverSpec {
  * once, and any end of it is ours: 0 when it was told to end by somebody else. */
 int receiver_run(const ReceiverSpec *spec);
 
-/* Makes the next receiver begin where the slot, or the server, is now, as Barman does: a newest
- * partial segment is removed. Says what it does. */
+/* Makes the next receiver begin where the slot, or the server, is now, as Barman does. A newest
+ * partial segment is removed, unless it is from before there: then the server may not have its
+ * bytes any more, and the archiver takes it. Says what it does. */
 int receiver_reset(const ReceiverSpec *spec);
 
 /* A connection for the commands of a walsender, to where the server's WAL comes from. */

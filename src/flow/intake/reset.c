@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: PostgreSQL
  * receive-wal --reset, in Barman's way: for when the receiver's position is one that the server
- * cannot serve any more. It gives WAL up, so it is only done when somebody says so; whole segments
- * are never removed. */
+ * cannot serve any more. It steps over WAL, so it is only done when somebody says so. Nothing is
+ * removed that the server may not have any more. */
 #include "base/file.h"
+#include "flow/intake/histories.h"
 #include "flow/intake/intake.h"
+#include "flow/intake/position.h"
 #include "flow/intake/preflight.h"
 #include "flow/intake/segment.h"
 #include "wal/name.h"
@@ -31,7 +33,10 @@ find_server_segments(const ServerConfig *server, uint64_t asked_id, char *ret_cu
                      char *ret_restart)
 {
     AUTO(pg) PgConnection *connection = NULL;
+    AUTO(arena) Arena *arena = arena_new();
+    History history = {0};
     PgSystem system;
+    const char *text = NULL;
     uint32_t size = 0;
     Lsn restart = 0;
     TRY(receiver_connect(server, RECEIVER_CONNECT_MS, &connection));
@@ -43,8 +48,13 @@ find_server_segments(const ServerConfig *server, uint64_t asked_id, char *ret_cu
         if (result < 0)
             return result;
     }
+    if (system.timeline > 1)
+        TRY(history_ask(connection, arena, system.timeline, &text, &history));
+    if (!restart)
+        restart = system.flush;
     wal_segment_name(system.timeline, system.flush, size, ret_current);
-    wal_segment_name(system.timeline, restart ? restart : system.flush, size, ret_restart);
+    wal_segment_name(position_timeline(restart, system.timeline, &history), restart, size,
+                     ret_restart);
     return 0;
 }
 
@@ -58,6 +68,25 @@ tell(const ReceiverSpec *spec, const char *format, ...)
     AUTO(free) char *line = mem_vprintf(format, args);
     va_end(args);
     spec->tell(spec->context, line);
+}
+
+/* The newest partial segment would be gone on from. One from before the new position is not, once
+ * that has its file; and it may be all that there is of the last commits before the gap. So it
+ * stays, and the archiver takes it. */
+static int
+retire_partial(const ReceiverSpec *spec, const char *newest, const char *restart)
+{
+    struct stat st;
+    AUTO(free)
+    char *path = mem_printf("%s/%s", spec->server->streaming_wals_directory, newest);
+    if (stat(path, &st) < 0)
+        return fail_errno("stat '%s'", path);
+    if (st.st_size > 0 && strncmp(newest, restart, WAL_SEGMENT_LENGTH) < 0) {
+        tell(spec, "Keeping %s, to be archived", path);
+        return 0;
+    }
+    tell(spec, "Removing status file %s", path);
+    return unlink(path) < 0 ? fail_errno("remove '%s'", path) : 0;
 }
 
 int
@@ -75,17 +104,17 @@ receiver_reset(const ReceiverSpec *spec)
         return 0;
     }
     if (strncmp(newest, current, WAL_SEGMENT_LENGTH) > 0)
-        return fail(ERR_DATA,
-                    "The receive-wal position is ahead of PostgreSQL current WAL lsn (%s > %s)",
-                    newest, current);
-    AUTO(free) char *old = mem_printf("%s/%s", directory, newest);
+        return hint(
+            fail(ERR_DATA,
+                 "The receive-wal position is ahead of PostgreSQL current WAL lsn (%s > %s)",
+                 newest, current),
+            "if the server was set back to an earlier state, execute 'walden archive-wal %s', and "
+            "move what is left in '%s' elsewhere",
+            spec->server->name, directory);
     AUTO(free) char *new = mem_printf("%s/%s.partial", directory, restart);
     tell(spec, "Resetting receive-wal directory status");
-    if (wal_kind(newest) == WAL_PARTIAL) {
-        tell(spec, "Removing status file %s", old);
-        if (unlink(old) < 0)
-            return fail_errno("remove '%s'", old);
-    }
+    if (wal_kind(newest) == WAL_PARTIAL)
+        TRY(retire_partial(spec, newest, restart));
     tell(spec, "Creating status file %s", new);
     return segment_mark(directory, restart);
 }

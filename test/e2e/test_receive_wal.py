@@ -270,6 +270,8 @@ def test_wal_that_is_gone(site, server):
     with receiver(site):
         wait_received(site, server.fill_segment())
         wait_received(site, server.fill_segment())
+        insert(server, 100)
+        wait_for(lambda: set(site.streaming.glob("*.partial")) - {site.streaming / partial})
     assert site.archive().returncode == 0
     assert partial in site.names() and site.get(missing).returncode == 1
     assert site.get(missing, "--partial").stdout == expected
@@ -280,7 +282,8 @@ def test_wal_that_is_gone(site, server):
 def test_invalidated_slot(site, server):
     with receiver(site):
         wait_for(lambda: streaming(server))
-        wait_received(site, server.fill_segment())
+        for _ in range(2):
+            wait_received(site, server.fill_segment())
     server.configure(wal_keep_size="0", max_slot_wal_keep_size="1MB", max_wal_size="2MB",
                      min_wal_size="2MB")
     server.reload()
@@ -291,6 +294,14 @@ def test_invalidated_slot(site, server):
     done = site.walden("receive-wal", "main", timeout=20)
     assert done.returncode == 1
     assert "gap" in done.stderr
+    # With its files gone, too, the slot looks like one that has never kept WAL.
+    assert site.archive().returncode == 0
+    shutil.rmtree(site.streaming)
+    with receiver(site) as process:
+        wait_for(lambda: streaming(server))
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert f"the archive ends with {site.names()[-1]}: what is between them is missing" in out.decode()
 
 
 @pytest.mark.parametrize("name", ["walden", "pg_receivewal"])

@@ -303,7 +303,12 @@ def test_slot_invalidated_while_the_network_is_gone(site, server):
         done = site.walden("receive-wal", "main")
         assert done.returncode == 1 and missing in done.stderr
         assert set(received(site)) == before
-        assert site.walden("receive-wal", "--reset", "main").returncode == 0
+        assert "--drop-slot" in done.stderr
+        for what in ("--drop-slot", "--reset"):
+            assert site.walden("receive-wal", what, "main").returncode == 0
+        with receiver(site):
+            wait_received(site, server.fill_segment(), 60)
+        assert server.sql("SELECT wal_status FROM pg_replication_slots") != "lost"
 
 
 def test_two_receivers(server, workdir):

@@ -254,8 +254,11 @@ explain(const Receiver *receiver, const Session *session, const WalPosition *fro
     wrap(result, "receive WAL from segment %s on", name);
     return final ? hint(result,
                         "if the server no longer has WAL from there on, the archive has a gap from "
-                        "that segment: bring the missing files by hand, or take a new base backup "
-                        "and execute 'walden receive-wal --reset %s'",
+                        "that segment: bring the missing files by hand, or take a new base "
+                        "backup%s and execute 'walden receive-wal --reset %s'",
+                        receiver->server->slot_name
+                            ? ", drop the slot if it is lost (walden receive-wal --drop-slot)"
+                            : "",
                         receiver->server->name)
                  : result;
 }

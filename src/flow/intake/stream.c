@@ -12,6 +12,7 @@
 
 enum {
     STATUS_MS = 10000,  /* a report, and a sync before it, at least so often */
+    HELLO_MS = 3000,    /* the first report, unless the server speaks before */
     STALL_MS = 1000,    /* a report while the disk keeps us from hearing what the server asks */
     SILENCE_MS = 60000, /* without a word from the server, even when asked, it is lost */
     STOP_LATENCY_MS = 200,
@@ -29,6 +30,7 @@ typedef struct Stream {
     bool is_held;
     bool wants_reply; /* the server asked for a report */
     bool asked;       /* we asked for one */
+    bool is_heard;    /* has sent anything */
     int64_t heard_ms, reported_ms;
     Lsn reported; /* flushed */
 } Stream;
@@ -82,6 +84,8 @@ take_messages(Stream *stream)
             return result;
         stream->heard_ms = clock_ms();
         stream->asked = false;
+        stream->wants_reply |= !stream->is_heard;
+        stream->is_heard = true;
         TRY(take_message(stream, &message));
     }
     return INTAKE_MORE;
@@ -213,13 +217,15 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
     if (result == PG_STREAM_SWITCHED)
         return check_end(&ret_result->end, spec, spec->from.lsn);
 
-    /* A report at once, so that the server knows us; then every STATUS_MS. */
+    /* A report as soon as the server sends something, or after a moment, so that it knows us; then
+     * every STATUS_MS. Not at once: a server that has to find out yet that it does not have this
+     * WAL any more would move the slot to where we say, and there it would stay. */
     Stream stream = {.connection = spec->connection,
                      .watch = spec->watch,
                      .synchronous = sync_watch_get(spec->watch),
                      .expected = spec->from.lsn,
                      .heard_ms = clock_ms(),
-                     .wants_reply = true,
+                     .reported_ms = clock_ms() - STATUS_MS + HELLO_MS,
                      .reported = spec->from.lsn};
     WriterSpec writer = {.directory = spec->directory,
                          .segment_size = spec->segment_size,

@@ -6,6 +6,7 @@ reason."""
 import random
 import re
 import struct
+import time
 
 import pytest
 
@@ -373,6 +374,7 @@ def test_wal_that_is_gone(site, sender, when):
             client = sender.accept().begin()
             if when == "after WAL":
                 client.wal(START, data[:1000])
+            time.sleep(0.2)  # a server may need that to find out
             client.refuse(*REMOVED)
             client.until_gone()
             code, err = receiver.end()

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-#ifndef __clang__ /* whose headers make macros of some of these */
+/* clang's headers make macros of some of these, and so do PostgreSQL's. */
+#if !defined(__clang__) && !defined(WALDEN_INCLUDES_POSTGRES)
 #pragma GCC poison sprintf vsprintf strcpy strcat strncpy strncat strtok atoi atol gets
 #pragma GCC poison strerror localtime gmtime asctime ctime tmpnam mktemp
 #endif

@@ -34,8 +34,12 @@ void *
 mem_alloc(size_t size)
 {
     void *pointer = calloc(1, size ? size : 1);
-    if (!pointer)
+    if (!pointer) {
         mem_exhausted(size);
+        pointer = calloc(1, size ? size : 1);
+    }
+    if (!pointer)
+        exit_without_memory(size);
     return pointer;
 }
 
@@ -43,11 +47,17 @@ void *
 mem_resize(void *pointer, size_t count, size_t size)
 {
     size_t total = 0;
-    if (__builtin_mul_overflow(count, size, &total))
+    if (__builtin_mul_overflow(count, size, &total)) {
         mem_exhausted(SIZE_MAX);
+        exit_without_memory(SIZE_MAX);
+    }
     void *resized = realloc(pointer, total ? total : 1);
-    if (!resized)
+    if (!resized) {
         mem_exhausted(total);
+        resized = realloc(pointer, total ? total : 1);
+    }
+    if (!resized)
+        exit_without_memory(total);
     return resized;
 }
 
@@ -73,8 +83,16 @@ char *
 mem_vprintf(const char *format, va_list args)
 {
     char *text = NULL;
-    if (vasprintf(&text, format, args) < 0)
+    va_list once_more;
+    va_copy(once_more, args);
+    int length = vasprintf(&text, format, args);
+    if (length < 0) {
         mem_exhausted(strlen(format));
+        length = vasprintf(&text, format, once_more);
+    }
+    va_end(once_more);
+    if (length < 0)
+        exit_without_memory(strlen(format));
     return text;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Memory that cannot come back NULL, and the Arena for things that live and die together.
- * When there is no memory left, the hook is called; it must not return. */
+ * When there is no memory left, the hook is called. */
 #ifndef WALDEN_BASE_MEM_H
 #define WALDEN_BASE_MEM_H
 
@@ -24,8 +24,8 @@ char *mem_vprintf(const char *format, va_list args) PRINTF_LIKE(1, 0);
  * bytes of it, and is not fetched from the kernel again page by page. Before any thread. */
 void mem_keep(size_t max);
 
-/* What to do when memory is gone: programs print and exit with MEM_EXIT, the archive module sets
- * its own. */
+/* What to do when memory is gone: programs print and exit with MEM_EXIT. A hook that can give some
+ * back does so and returns: then it is asked for once more. The archive module has such a one. */
 enum { MEM_EXIT = 200 };
 extern void (*mem_exhausted)(size_t size);
 

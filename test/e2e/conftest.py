@@ -9,6 +9,7 @@ import pytest
 from faults import Clock
 from home import WALDEN, Home
 from pg import Postgres, short_directory
+from support import Disk, as_root
 from walsender import Walsender
 
 
@@ -68,3 +69,17 @@ def sender():
 @pytest.fixture
 def clock(workdir):
     return Clock(workdir / "clock")
+
+
+@pytest.fixture
+def disk(workdir):
+    """disk(name, kib): a small file system in the work directory."""
+    made = []
+
+    def make(name, kib):
+        made.append(Disk(workdir / name, kib))
+        return made[-1]
+
+    yield make
+    for one in made:
+        as_root("umount", one.path)

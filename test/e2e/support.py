@@ -70,3 +70,33 @@ def set_time(path, seconds, nanoseconds=0):
     """Sets the time of modification, to the nanosecond."""
     stamp = seconds * 1_000_000_000 + nanoseconds
     os.utime(path, ns=(stamp, stamp))
+
+
+def as_root(*command):
+    words = [str(word) for word in command]
+    subprocess.run(words if os.geteuid() == 0 else ["sudo", "-n", *words], check=True)
+
+
+class Disk:
+    """A file system of so many KiB."""
+
+    def __init__(self, path, kib):
+        self.path = path
+        path.mkdir(exist_ok=True)
+        as_root(
+            "mount", "-t", "tmpfs", "-o",
+            f"size={kib}k,mode=755,uid={os.geteuid()},gid={os.getegid()}", "tmpfs", path,
+        )
+
+    def resize(self, kib):
+        as_root("mount", "-o", f"remount,size={kib}k", self.path)
+
+    def fill(self):
+        with contextlib.suppress(OSError), open(self.path / "filler", "ab", buffering=0) as file:
+            for size in (65536, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(bytes(size)) == size:
+                        pass
+
+    def empty(self):
+        (self.path / "filler").unlink()

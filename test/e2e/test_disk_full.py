@@ -2,58 +2,11 @@
 """A disk is full, in the middle of whatever: archive-wal says so, nothing is lost or torn, and
 when there is room again the next run completes."""
 
-import contextlib
-import os
-import subprocess
-
 import pytest
 
 from faults import archived_files, check_catalog
 from home import Home, execute
 from wal import MIB, make_wal, segment_names
-
-
-def as_root(*command):
-    words = [str(word) for word in command]
-    subprocess.run(words if os.geteuid() == 0 else ["sudo", "-n", *words], check=True)
-
-
-class Disk:
-    """A file system of so many KiB."""
-
-    def __init__(self, path, kib):
-        self.path = path
-        path.mkdir(exist_ok=True)
-        as_root(
-            "mount", "-t", "tmpfs", "-o",
-            f"size={kib}k,mode=755,uid={os.geteuid()},gid={os.getegid()}", "tmpfs", path,
-        )
-
-    def resize(self, kib):
-        as_root("mount", "-o", f"remount,size={kib}k", self.path)
-
-    def fill(self):
-        with contextlib.suppress(OSError), open(self.path / "filler", "ab", buffering=0) as file:
-            for size in (65536, 4096, 1):
-                with contextlib.suppress(OSError):
-                    while file.write(bytes(size)) == size:
-                        pass
-
-    def empty(self):
-        (self.path / "filler").unlink()
-
-
-@pytest.fixture
-def disk(workdir):
-    made = []
-
-    def make(name, kib):
-        made.append(Disk(workdir / name, kib))
-        return made[-1]
-
-    yield make
-    for one in made:
-        as_root("umount", one.path)
 
 
 def put(home, names):

@@ -25,6 +25,49 @@ test_overflow_is_caught(void **state)
     mem_exhausted = before;
 }
 
+static int refuse; /* so many allocations */
+static int given_back;
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    return refuse > 0 && refuse-- ? NULL : __real_calloc(count, size);
+}
+
+static void
+give_back(size_t size)
+{
+    assert_int_equal(size, 10);
+    given_back++;
+}
+
+static void
+test_hook_that_gives_memory_back(void **state)
+{
+    (void)state;
+    void (*before)(size_t) = mem_exhausted;
+    mem_exhausted = give_back;
+    refuse = 1;
+    AUTO(free) char *got = mem_alloc(10);
+    assert_non_null(got);
+    assert_int_equal(given_back, 1);
+
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        close(STDERR_FILENO);
+        refuse = 2;
+        mem_alloc(10);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == MEM_EXIT);
+    mem_exhausted = before;
+}
+
 /* PostgreSQL takes a small exit code of get-wal for "there is no such file". */
 static void
 test_exit_code_is_none_of_a_missing_file(void **state)
@@ -65,6 +108,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_overflow_is_caught),
+        cmocka_unit_test(test_hook_that_gives_memory_back),
         cmocka_unit_test(test_exit_code_is_none_of_a_missing_file),
         cmocka_unit_test(test_arena),
     };

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * What the archive module does with a file, in the order of archive.c's first two steps: whole and
+ * synced without a name, then named without replacing anything, then the directory synced.
+ *
+ * Syncs are what durable archiving costs, so a backlog is taken in groups: all files of a group are
+ * written, then all synced (the kernel has begun with the first ones meanwhile, and one commit of
+ * its journal serves them all), then named in WAL order, then the directory is synced once.
+ *
+ * Never touches pg_wal/ or archive_status/, never calls into PostgreSQL, never starts a thread. */
+#include "pgmodule/push.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "wal/name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+typedef struct Copy {
+    char name[PUSH_NAME_ROOM];
+    struct stat source;
+    AtomicFile file; /* closed when the directory has such a file already */
+} Copy;
+
+typedef struct Group {
+    Copy copies[PUSH_FILES];
+    size_t count;
+    int64_t bytes;
+} Group;
+
+static void
+group_cut(Group *group, size_t count)
+{
+    while (group->count > count)
+        atomic_close(&group->copies[--group->count].file);
+}
+
+static void
+auto_group(Group *group)
+{
+    group_cut(group, 0);
+}
+
+int
+push_to(Push *push, const char *directory)
+{
+    /* Relative to the data directory, which is no place for it. */
+    if (*directory != '/')
+        return fail(ERR_CONFIG, "'%s' is not an absolute path", directory);
+    if (strlen(directory) >= sizeof(push->directory) - PUSH_NAME_ROOM)
+        return fail(ERR_CONFIG, "too long a name of a directory: '%s'", directory);
+    if (strcmp(push->directory, directory) != 0)
+        push->ahead_count = 0;
+    snprintf(push->directory, sizeof(push->directory), "%s", directory);
+    return 0;
+}
+
+static int
+open_source(const char *path, int *ret_fd, struct stat *ret_stat)
+{
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return fail_errno("open '%s'", path);
+    if (fstat(fd, ret_stat) < 0)
+        return fail_errno("stat '%s'", path);
+    if (!S_ISREG(ret_stat->st_mode))
+        return fail(ERR_DATA, "'%s' is not a regular file", path);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+static int
+may_go_on(const Push *push)
+{
+    return push->stop && push->stop() ? fail(ERR_STOPPED, "the server is shutting down") : 0;
+}
+
+/* The file in incoming/ against the one in pg_wal/. Its bytes may be in memory only, be it ours of
+ * before a crash: it is synced before it counts. ENTRY_GONE: it has been taken from there. */
+enum { ENTRY_GONE = 1 };
+
+static int
+compare(Push *push, const char *path, const char *there)
+{
+    AUTO(close) int fd = -1, there_fd = -1;
+    struct stat st, there_st;
+    size_t got = 0, there_got = 0;
+    TRY(open_source(path, &fd, &st));
+    if (open_source(there, &there_fd, &there_st) < 0)
+        return error_last()->os_error == ENOENT ? ENTRY_GONE : -1;
+    do {
+        TRY(may_go_on(push));
+        TRY(file_read(fd, push->pieces[0], PUSH_PIECE, path, &got));
+        TRY(file_read(there_fd, push->pieces[1], PUSH_PIECE, there, &there_got));
+        if (got != there_got || memcmp(push->pieces[0], push->pieces[1], got) != 0)
+            return hint(fail(ERR_DATA, "'%s' is there already, with other contents", there),
+                        "two servers must not archive into one directory; a copy that was cut "
+                        "short is moved out of the way by walden");
+    } while (got > 0);
+    return file_sync(there_fd, there);
+}
+
+static int
+write_copy(Push *push, const char *path, int from_fd, const struct stat *before, int to_fd)
+{
+    struct stat now;
+    size_t got = 0;
+    int64_t total = 0;
+    do {
+        TRY(may_go_on(push));
+        TRY(file_read(from_fd, push->pieces[0], PUSH_PIECE, path, &got));
+        TRY(wrap(file_write(to_fd, push->pieces[0], got, path), "copy into '%s'", push->directory));
+        total += (int64_t)got;
+    } while (got > 0);
+    if (fstat(from_fd, &now) < 0)
+        return fail_errno("stat '%s'", path);
+    if (total != before->st_size || !file_unchanged(before, &now))
+        return fail(ERR_IO, "'%s' was changed while it was copied", path);
+    /* The disk may begin; fsync is what we rely on. */
+    sync_file_range(to_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+    return 0;
+}
+
+/* Adds the file to the group: written, or found in place. */
+static int
+add(Push *push, Group *group, const char *name, const char *path)
+{
+    char there[PATH_MAX];
+    Copy copy = {.file = ATOMIC_NONE};
+    snprintf(copy.name, sizeof(copy.name), "%s", name);
+    snprintf(there, sizeof(there), "%s/%s", push->directory, name);
+    AUTO(close) int fd = -1;
+    TRY(open_source(path, &fd, &copy.source));
+
+    int found = access(there, F_OK) == 0 ? compare(push, path, there) : ENTRY_GONE;
+    if (found < 0)
+        return found;
+    if (found == ENTRY_GONE) {
+        AUTO(atomic) AtomicFile file = ATOMIC_NONE;
+        TRY(atomic_open(push->directory, name, 0640, &file));
+        TRY(write_copy(push, path, fd, &copy.source, file.fd));
+        copy.file = file;
+        file = ATOMIC_NONE;
+    }
+    group->bytes += copy.source.st_size;
+    group->copies[group->count++] = copy;
+    return 0;
+}
+
+/* "pg_wal/archive_status/NAME.ready" and "pg_wal/NAME" of a file beside `path`. */
+static bool
+is_ready(const char *path, const char *name, char *ret_path)
+{
+    char mark[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int length = slash ? (int)(slash + 1 - path) : 0;
+    snprintf(ret_path, PATH_MAX, "%.*s%s", length, path, name);
+    snprintf(mark, sizeof(mark), "%.*sarchive_status/%s.ready", length, path, name);
+    return access(mark, F_OK) == 0;
+}
+
+static void
+look_ahead(Push *push, Group *group, const char *name, const char *path)
+{
+    int64_t until = clock_ms() + PUSH_MS;
+    WalName next;
+    if (wal_kind(name) != WAL_SEGMENT || !wal_name_parse(name, &next))
+        return;
+    while (group->count < PUSH_FILES && group->bytes < PUSH_BYTES && clock_ms() < until &&
+           wal_name_next(&next, push->segment_size, &next)) {
+        char next_name[WAL_NAME_ROOM], next_path[PATH_MAX];
+        wal_name_format(&next, next_name);
+        if (!is_ready(path, next_name, next_path) || add(push, group, next_name, next_path) < 0)
+            return;
+    }
+}
+
+/* Under its name, whoever else tries. */
+static int
+publish(Push *push, Copy *copy, const char *path)
+{
+    char there[PATH_MAX];
+    snprintf(there, sizeof(there), "%s/%s", push->directory, copy->name);
+    for (int tries = 0; tries < 3; tries++) {
+        int result = atomic_publish(&copy->file);
+        if (result != ATOMIC_EXISTS)
+            return result;
+        result = compare(push, path, there);
+        if (result != ENTRY_GONE)
+            return result;
+    }
+    return fail(ERR_BUSY, "'%s' comes and goes", there);
+}
+
+/* Cuts the group where a file cannot be synced or named; fails if that is the first. */
+static int
+finish(Push *push, Group *group, const char *path)
+{
+    for (size_t i = 0; i < group->count; i++) {
+        Copy *copy = &group->copies[i];
+        if (copy->file.fd >= 0 && file_sync(copy->file.fd, copy->name) < 0)
+            group_cut(group, i);
+    }
+    for (size_t i = 0; i < group->count; i++) {
+        Copy *copy = &group->copies[i];
+        char beside[PATH_MAX];
+        is_ready(path, copy->name, beside);
+        if (copy->file.fd >= 0 && publish(push, copy, beside) < 0)
+            group_cut(group, i);
+    }
+    if (group->count == 0)
+        return -1;
+    /* Without this the names may be gone after a crash, and pg_wal/ has let the files go. */
+    return dir_sync(push->directory);
+}
+
+static bool
+was_ahead(const Push *push, const char *name, const char *path)
+{
+    struct stat now;
+    for (size_t i = 0; i < push->ahead_count; i++) {
+        const struct stat *then = &push->ahead[i].source;
+        if (strcmp(push->ahead[i].name, name) == 0)
+            return stat(path, &now) == 0 && file_unchanged(then, &now) &&
+                   now.st_ctim.tv_sec == then->st_ctim.tv_sec &&
+                   now.st_ctim.tv_nsec == then->st_ctim.tv_nsec;
+    }
+    return false;
+}
+
+int
+push_file(Push *push, const char *name, const char *path)
+{
+    if (strlen(name) >= PUSH_NAME_ROOM || strlen(path) >= PATH_MAX - PUSH_NAME_ROOM - 32)
+        return fail(ERR_DATA, "too long a name: '%s'", path);
+    if (was_ahead(push, name, path))
+        return 0;
+    push->ahead_count = 0;
+
+    AUTO(group) Group group = {.count = 0};
+    TRY(add(push, &group, name, path));
+    look_ahead(push, &group, name, path);
+    TRY(finish(push, &group, path));
+    for (size_t i = 1; i < group.count; i++) {
+        Ahead *ahead = &push->ahead[push->ahead_count++];
+        snprintf(ahead->name, sizeof(ahead->name), "%s", group.copies[i].name);
+        ahead->source = group.copies[i].source;
+    }
+    return 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * A finished WAL file out of pg_wal/ into incoming/, durably, and those that wait behind it with
+ * it. Knows files and names only, nothing of the server that it runs in. */
+#ifndef WALDEN_PGMODULE_PUSH_H
+#define WALDEN_PGMODULE_PUSH_H
+
+#include "base/error.h"
+#include "wal/wal.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+enum {
+    PUSH_FILES = 64,         /* at most so many files are synced together */
+    PUSH_BYTES = 64 << 20,   /* none is added to so many bytes, */
+    PUSH_MS = 200,           /* nor after so long: the archiver has other duties, too */
+    PUSH_PIECE = 256 << 10,  /* bytes that are read at once */
+    PUSH_NAME_ROOM = 64 + 1, /* the longest name that PostgreSQL may give to an archiver */
+};
+
+/* A file of pg_wal/ that rests in incoming/ already, or has gone on from there. */
+typedef struct Ahead {
+    char name[WAL_NAME_ROOM];
+    struct stat source; /* as it was when it was copied */
+} Ahead;
+
+typedef struct Push {
+    bool (*stop)(void);       /* are we to end? Asked between pieces; NULL: never */
+    uint32_t segment_size;    /* of the server */
+    char directory[PATH_MAX]; /* incoming/ */
+    Ahead ahead[PUSH_FILES];
+    size_t ahead_count;
+    char pieces[2][PUSH_PIECE];
+} Push;
+
+/* Where to from now on. ERR_CONFIG when the path is not absolute, or too long. */
+int push_to(Push *push, const char *directory);
+
+/* When it returns 0, the file `path`, whose base name is `name`, is durable under that name in the
+ * directory, or was there with the same contents. ERR_DATA when a file with other contents has the
+ * name; that one is left alone. ERR_STOPPED when stop() said so.
+ *
+ * Segments that follow it, and are marked ready in archive_status/ beside it, are brought along as
+ * far as the limits go, and answered from memory when they are asked for; no mark is touched, and
+ * what is wrong with one of them is told when its turn comes. */
+int push_file(Push *push, const char *name, const char *path);
+
+#endif

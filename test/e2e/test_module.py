@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The archive module in a real PostgreSQL: what it acknowledges is in incoming/, whoever dies when,
+and what it refuses costs PostgreSQL nothing but a warning."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from home import BUILT, ROOT, WALDEN, Home, execute, reachable
+from pg import Postgres, as_owner, bindir, give, owner, restored
+from support import wait_for
+from wal import MIB
+
+PATIENCE = 90  # after three failures PostgreSQL may rest for a minute
+BUILT_MODULE = BUILT.parent / "src/pgmodule/walden_archive.so"
+MODULE = reachable(BUILT_MODULE)
+
+pytestmark = pytest.mark.skipif(
+    not BUILT_MODULE.exists(), reason="a build with sanitizers has no module"
+)
+
+
+@pytest.fixture
+def site(workdir):
+    home = Home(workdir / "home", restore_deadline=2)
+    home.globals["barman_user"] = owner()
+    home.configure()
+    give(home.path, home.directory, home.incoming, home.streaming, home.wals, home.errors)
+    return home
+
+
+def to(directory):
+    return {"walden.incoming_wals_directory": directory}
+
+
+def server_of(workdir, directory, **settings):
+    return Postgres(
+        workdir / "pg", archive_mode="on", archive_library=MODULE, max_wal_size="2GB", **settings,
+        **to(directory),
+    )
+
+
+def archiver(server):
+    return server.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'")
+
+
+def counted(server, what):
+    return int(server.sql(f"SELECT {what}_count FROM pg_stat_archiver"))
+
+
+def ready(server):
+    return sorted(path.stem for path in (server.data / "pg_wal/archive_status").glob("*.ready"))
+
+
+def said(server, text):
+    wait_for(lambda: text in server.log.read_text(), PATIENCE, f"'{text}' in the log")
+
+
+def same(server, directory, name):
+    return (directory / name).read_bytes() == (server.data / "pg_wal" / name).read_bytes()
+
+
+def archive(site):
+    done = execute(as_owner(WALDEN, "-c", site.conf, "archive-wal", "main"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_archives_and_restores(site, workdir):
+    with server_of(workdir, site.incoming) as server:
+        server.fill_segment()
+        backup = server.base_backup(workdir / "restored" / "data")
+        for _ in range(5):
+            name = server.fill_segment()
+        expected = server.sql("SELECT count(*) FROM filler")
+        server.wait_archived(name)
+        assert same(server, site.incoming, name)
+        archive(site)
+        assert site.waiting() == site.rejected() == []
+        assert "WARNING" not in server.log.read_text()
+    with restored(backup.parent, f"{WALDEN} -c {site.conf} get-wal main %f > %p") as second:
+        second.wait_recovered()
+        assert second.sql("SELECT count(*) FROM filler") == expected
+        assert site.names()[-1] >= name
+
+
+def test_a_backlog_and_a_directory_that_is_not_there(site, workdir):
+    """It is counted as a failure, where monitoring looks; when the directory is back, each segment is
+    archived and counted."""
+    away = site.directory / "away"
+    site.incoming.rename(away)
+    with server_of(workdir, site.incoming) as server:
+        pid = archiver(server)
+        names = [server.fill_segment(1) for _ in range(80)]
+        said(server, "No such file or directory")
+        wait_for(lambda: counted(server, "failed") > 0, PATIENCE)
+        assert not site.incoming.exists() and counted(server, "archived") == 0
+        away.rename(site.incoming)
+        names.append(server.fill_segment(1))
+        server.wait_archived(names[-1], PATIENCE)
+        assert counted(server, "archived") == len(names) and archiver(server) == pid
+        assert site.waiting() == names and ready(server) == []
+        assert all(same(server, site.incoming, name) for name in names if name > names[-5])
+
+
+def test_offered_again_and_different(site, workdir):
+    with server_of(workdir, site.incoming) as server:
+        name = server.fill_segment()
+        server.wait_archived(name)
+        pid = archiver(server)
+        # As after a crash of the machine, which may have forgotten the mark.
+        mark = server.data / "pg_wal/archive_status" / f"{name}.done"
+        mark.rename(mark.with_suffix(".ready"))
+        before = (site.incoming / name).stat()
+        following = server.fill_segment()
+        server.wait_archived(following)
+        assert ready(server) == [] and "WARNING" not in server.log.read_text()
+        assert (site.incoming / name).stat().st_ino == before.st_ino
+
+        third = f"{int(following, 16) + 1:024X}"
+        (site.incoming / third).write_bytes(bytes(MIB))
+        give(site.incoming / third)
+        assert server.fill_segment(1) == third
+        said(server, f'could not archive "{third}"')
+        wait_for(lambda: counted(server, "failed") >= 1, PATIENCE)
+        assert (site.incoming / third).read_bytes() == bytes(MIB) and third in ready(server)
+        assert archiver(server) == pid
+        began = time.monotonic()
+        server.stop("fast")  # with a file that it cannot archive
+        assert time.monotonic() - began < 60
+        (site.incoming / third).unlink()
+        server.start()
+        server.wait_archived(third, PATIENCE)
+        assert same(server, site.incoming, third)
+
+
+def test_disk_full(site, disk, workdir):
+    place = disk("small", 3 * 1024 + 512)
+    give(place.path)
+    with server_of(workdir, place.path) as server:
+        pid = archiver(server)
+        names = [server.fill_segment(1) for _ in range(6)]
+        said(server, "No space left on device")
+        found = sorted(path.name for path in place.path.iterdir())
+        assert found == names[:3] and all(path.stat().st_size == MIB for path in place.path.iterdir())
+        place.resize(16 * 1024)
+        names.append(server.fill_segment(1))
+        server.wait_archived(names[-1], PATIENCE)
+        assert archiver(server) == pid and sorted(os.listdir(place.path)) == names
+        assert all(same(server, place.path, name) for name in names if name > names[3])
+
+
+def test_settings(site, workdir):
+    with server_of(workdir, "") as server:
+        name = server.fill_segment()
+        said(server, "archiving is not configured")
+        said(server, "walden.incoming_wals_directory is not set")
+        server.configure(**to("incoming"))
+        server.reload()
+        following = server.fill_segment()
+        said(server, "'incoming' is not an absolute path")
+        assert ready(server) == [name, following]
+        server.configure(**to(site.incoming))
+        server.reload()
+        server.wait_archived(server.fill_segment(), PATIENCE)
+        assert same(server, site.incoming, name)
+
+
+def writes_until(server, stop):
+    """Segments one after the other, whatever happens to the server."""
+    while not stop.is_set():
+        done = server.sql(
+            "SELECT pg_logical_emit_message(false, 'x', repeat(random()::text, 3000)), pg_switch_wal()"
+            " FROM generate_series(1, 3)", check=False,
+        )
+        if done.returncode != 0:
+            stop.wait(0.05)
+
+
+def test_kills(site, workdir):
+    """The archiver, or all of the server, is killed at random moments, two dozen times. Nothing that
+    PostgreSQL holds for archived is missing or damaged, and nothing is in the way afterwards."""
+    moments = random.Random(15)
+    stop = threading.Event()
+    with server_of(workdir, site.incoming, restart_after_crash="on") as server:
+        first = server.fill_segment()
+        writer = threading.Thread(target=writes_until, args=(server, stop))
+        writer.start()
+        try:
+            for turn in range(24):
+                time.sleep(moments.uniform(0.05, 0.4))
+                if turn % 2:
+                    server.kill_all()
+                    server.start(PATIENCE)
+                    continue
+                pid = wait_for(lambda: server.sql(
+                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'", check=False
+                ).stdout.strip(), PATIENCE)
+                try:
+                    os.kill(int(pid), signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                if turn % 3 == 0:
+                    archive(site)  # some have gone on by the time they are offered again
+        finally:
+            stop.set()
+            writer.join()
+        wait_for(server.ready, PATIENCE)
+        last = server.fill_segment()
+        wait_for(lambda: ready(server) == [], PATIENCE)
+        archive(site)
+    assert "could not archive" not in server.log.read_text()
+    assert site.waiting() == site.rejected() == []
+    names = site.names()
+    assert names[0] == first and names[-1] >= last and names == sorted(set(names))
+    done = execute(as_owner(WALDEN, "-c", site.conf, "verify", "main"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_make_install(workdir):
+    """By the Makefile, for the PostgreSQL of one pg_config."""
+    if not shutil.which("make"):
+        pytest.skip("no make")
+    copy = workdir / "src"
+    shutil.copytree(ROOT / "src", copy)
+    pg_config = bindir() / "pg_config"
+    subprocess.run(
+        ["make", "-s", "-C", copy / "pgmodule", "install", f"PG_CONFIG={pg_config}", f"DESTDIR={workdir}/root"],
+        check=True,
+    )
+    library = subprocess.run([pg_config, "--pkglibdir"], check=True, capture_output=True, text=True)
+    installed = workdir / "root" / library.stdout.strip().lstrip("/") / "walden_archive.so"
+    incoming = workdir / "incoming"
+    incoming.mkdir()
+    give(incoming)
+    server = server_of(workdir, incoming)
+    server.configure(archive_library=installed)
+    with server:
+        server.wait_archived(server.fill_segment(), PATIENCE)

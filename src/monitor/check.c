@@ -76,15 +76,15 @@ check_catalog(Checker *c)
 {
     if (!answered(c, PART_ARCHIVE, "WAL archive"))
         return;
-    if (c->state->archive.rows == 0)
-        row(c, "WAL archive", false,
-            "nothing was archived yet: see that WAL arrives, then walden switch-wal --force "
-            "--archive %s",
-            c->server->name);
     if (c->state->archive.damaged)
         row(c, "WAL archive", false,
             "%" PRId64 " damaged lines in '%s': walden rebuild-xlogdb %s makes it anew",
             c->state->archive.damaged, c->state->archive.catalog_path, c->server->name);
+    else if (c->state->archive.rows == 0)
+        row(c, "WAL archive", false,
+            "nothing was archived yet: see that WAL arrives, then walden switch-wal --force "
+            "--archive %s",
+            c->server->name);
 }
 
 static void

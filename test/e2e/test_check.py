@@ -251,13 +251,33 @@ def test_server_that_keeps_silent(archive):
 
 
 def test_archive_that_hangs(archive):
-    """As a dead file server: a catalogue that is never read to its end."""
-    archive.xlogdb.unlink()
-    os.mkfifo(archive.xlogdb)
-    found = failures(archive, "--check-timeout", "1")
-    assert "WAL archive" in found
-    archive.configure(check_timeout=1)
-    assert "archive" in status(archive)
+    """As with a dead file server: somebody has the catalogue's lock, and keeps it."""
+    with locked(archive.path / ".main-xlogdb.lock"):
+        found = failures(archive, "--check-timeout", "1")
+        assert set(found) == {"WAL archive", "wal maximum age", "archive gaps", "check timeout"}
+        archive.configure(check_timeout=1)
+        assert status(archive)["archive"] == "FAILED (no answer from the archive within 1 s)"
+
+
+@pytest.mark.parametrize("what", ["catalog", "losses", "identity", "incoming"])
+def test_pipes_where_files_should_be(archive, what):
+    """Nobody ever writes into them: that is told, and waits for nothing."""
+    path = {"catalog": archive.xlogdb, "losses": archive.xlogdb.with_name("main-xlog.db.lost"),
+            "identity": archive.directory / "identity.json", "incoming": archive.incoming}[what]
+    if path.is_dir():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    found = failures(archive, "--check-timeout", "0")
+    assert found and any("not a regular file" in hint or "Not a directory" in hint for hint in found.values())
+    archive.configure(check_timeout=0)
+    assert "FAILED" in json.dumps(status(archive))
+
+
+def test_only_a_damaged_line(archive):
+    """No check is told twice."""
+    archive.xlogdb.write_text("nonsense\n")
+    assert "1 damaged lines" in failures(archive)["WAL archive"]
 
 
 def test_probes_end_with_check(archive):

@@ -420,6 +420,14 @@ def test_backup_info_that_says_nothing(home, text):
     check(home, NAMES)
 
 
+def test_backup_info_that_is_a_pipe(home):
+    archived(home)
+    (home.directory / "base/20260101T000000").mkdir(parents=True)
+    os.mkfifo(home.directory / "base/20260101T000000/backup.info")
+    assert "not a regular file" in delete(home, "--before", NAMES[3], code=1).stderr
+    check(home, NAMES)
+
+
 # wal_retention
 
 

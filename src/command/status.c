@@ -114,14 +114,13 @@ static void
 show_receiver(View *view)
 {
     const ServerState *state = view->state;
-    const PgStatus *status = state->asked[PART_WAL_SQL] ? &state->wal_sql : &state->sql;
-    bool answered = state_has(state, state->asked[PART_WAL_SQL] ? PART_WAL_SQL : PART_SQL);
+    const PgStatus *status = state_wal_status(state);
     char size[SIZE_ROOM];
     if (!state->server->streaming_archiver || !state_has(state, PART_FILES))
         return;
     if (!state->files.receiver_pid) {
         row(view, "receiver", "WAL receiver", "not running");
-    } else if (!answered || !pg_status_text(status, PG_STATUS_RECEIVER_STATE)) {
+    } else if (!status || !pg_status_text(status, PG_STATUS_RECEIVER_STATE)) {
         row(view, "receiver", "WAL receiver", "running (pid %d)", (int)state->files.receiver_pid);
     } else {
         size_format(pg_status_integer(status, PG_STATUS_RECEIVER_BEHIND, 0), size);

@@ -126,19 +126,10 @@ check_wal_host(Checker *c)
         row(c, "PostgreSQL streaming (WAL streaming)", true, "%s", "");
 }
 
-/* Who knows about the slot: the server that WAL is received from. */
-static const PgStatus *
-wal_status(const ServerState *state)
-{
-    if (state->asked[PART_WAL_SQL])
-        return state_has(state, PART_WAL_SQL) ? &state->wal_sql : NULL;
-    return state_has(state, PART_SQL) ? &state->sql : NULL;
-}
-
 static void
 check_slot(Checker *c)
 {
-    const PgStatus *status = wal_status(c->state);
+    const PgStatus *status = state_wal_status(c->state);
     const char *slot = c->server->slot_name;
     const char *name =
         c->state->asked[PART_WAL_SQL] ? "replication slot (WAL streaming)" : "replication slot";

@@ -94,10 +94,17 @@ typedef struct ServerState {
  * told to stop. */
 int state_gather(const Config *config, const ServerConfig *server, unsigned parts,
                  int64_t timeout_ms, ServerState **ret_state);
+
+/* The same of many servers at once: the limit is that of all of them together. */
+int state_gather_all(const Config *config, const ServerConfig *const *servers, size_t count,
+                     unsigned parts, int64_t timeout_ms, ServerState **ret_states);
 void state_free(ServerState *state);
 AUTO_DEFINE(state, ServerState *, state_free)
 
 /* Has this part been asked and answered? */
 bool state_has(const ServerState *state, Part part);
+
+/* What the server says that WAL is received from, of its slot and walsender; NULL: no answer. */
+const PgStatus *state_wal_status(const ServerState *state);
 
 #endif

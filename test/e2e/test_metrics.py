@@ -84,6 +84,18 @@ def test_figures_of_the_server(workdir, home):
     assert not any(name.startswith("walden_postgres") for name, _ in values)
 
 
+def test_slot_of_the_server_that_wal_comes_from(workdir, home):
+    """It is wal_conninfo's, whatever has become of conninfo's."""
+    with Postgres(workdir / "pg", listen_addresses="") as server:
+        server.sql("SELECT pg_create_physical_replication_slot('walden', true)")
+        home.configure(wal_conninfo=server.conninfo, wal_streaming_conninfo=server.conninfo,
+                       streaming_archiver="on", slot_name="walden")
+        values = parse(home.walden("metrics").stdout)
+    assert value(values, "walden_up", part="postgres") == 0
+    assert value(values, "walden_up", part="wal_host") == 1
+    assert value(values, "walden_slot_retained_bytes") >= 0
+
+
 def test_several_servers_stand_together(archive):
     archive.conf.write_text(
         archive.conf.read_text() + '\n[second]\narchiver = on\ndescription = x\n\n[asleep]\nactive = off\narchiver = on\n'
@@ -91,6 +103,28 @@ def test_several_servers_stand_together(archive):
     values = parse(archive.walden("metrics").stdout)
     assert value(values, "walden_archive_files", server="second") == 0
     assert not any('server="asleep"' in labels for _, labels in values)
+
+
+def test_several_servers_that_keep_silent(archive):
+    """All are asked at once: together they take no more time than one, which Prometheus has."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        text = archive.conf.read_text()
+        for number in range(10):
+            text += (f"\n[silent{number}]\narchiver = on\ndescription = x\n"
+                     f"conninfo = host=127.0.0.1 port={port} user=postgres\n")
+        archive.conf.write_text(text)
+        values = parse(archive.walden("metrics", timeout=60).stdout)  # one after the other: 80 s
+    for number in range(10):
+        assert value(values, "walden_up", server=f"silent{number}", part="postgres") == 0
+        assert value(values, "walden_up", server=f"silent{number}", part="archive") == 1
+    assert value(values, "walden_archive_files") == 3
+
+
+def test_only_a_damaged_line(archive):
+    archive.xlogdb.write_text("nonsense\n")
+    values = parse(archive.walden("metrics").stdout)
+    assert value(values, "walden_check_failed", check="WAL archive") == 1
 
 
 def test_file(archive, workdir):

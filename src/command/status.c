@@ -152,7 +152,7 @@ show_queues(View *view)
     size_format(files->disk_free, free);
     if (files->disk_size)
         row(view, "disk_free", "Free space for the archive", "%s (%lld %%)", free,
-            (long long)(files->disk_free * 100 / files->disk_size));
+            (long long)state_percent(files->disk_free, files->disk_size));
 }
 
 static void
@@ -175,8 +175,11 @@ show_archive(View *view)
         row(view, "compression_ratio", "Compression ratio", "%.2f",
             (double)archive->segments * archive->segment_size / (double)archive->stored);
     duration_format((int64_t)archive->newest_age, age);
-    row(view, "newest_wal", "Newest archived WAL", "%s, %s old", archive->newest, age);
+    if (archive->newest[0])
+        row(view, "newest_wal", "Newest archived WAL", "%s, %s old", archive->newest, age);
     row(view, "archived_last_hour", "WAL of the last hour", "%.0f files", archive->per_hour);
+    if (archive->misfits)
+        row(view, "misfits", "Segments of another size", "%lld", (long long)archive->misfits);
     if (archive->gaps == 0)
         row(view, "gaps", "Gaps", "none");
     else if (archive->gaps == archive->acknowledged)

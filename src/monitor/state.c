@@ -218,6 +218,12 @@ state_free(ServerState *state)
         munmap(state, sizeof(*state));
 }
 
+int64_t
+state_percent(int64_t part, int64_t whole)
+{
+    return (int64_t)(100 * ((double)part / (double)whole));
+}
+
 bool
 state_has(const ServerState *state, Part part)
 {

@@ -5,6 +5,7 @@
 #include "monitor/metrics.h"
 
 #include "base/file.h"
+#include "base/proc.h"
 #include "command/command.h"
 #include "report/http.h"
 
@@ -97,6 +98,7 @@ print(const Invocation *invocation)
 static int
 run(const Invocation *invocation)
 {
+    stop_on_signals();
     if ((invocation->options[LISTEN] ? serve : print)(invocation) == 0)
         return EXIT_DONE;
     report_failure(invocation->report, error_last());

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 
@@ -467,6 +468,19 @@ def test_backups(home):
     assert deleted(delete(home)) == sorted([*NAMES[:4], label_of(NAMES[1])])
     home.configure(wal_retention="1 backup")
     assert deleted(delete(home)) == sorted([*NAMES[4:6], label_of(NAMES[4])])
+
+
+def test_backup_that_is_listed_twice_counts_once(home):
+    ages = [(10 - index) * DAY for index in range(10)]
+    archived(home, ages=ages)
+    for index in (1, 4, 6):
+        put(home, label_of(NAMES[index]), ages[index] - 5)
+    archived(home, [])
+    last = home.xlogdb.read_text().splitlines(True)[-1]
+    assert label_of(NAMES[6]) in last
+    home.xlogdb.write_text(home.xlogdb.read_text() + last + re.sub(r"\d+\.\d+", str(NOW + 0.5), last))
+    home.configure(wal_retention="2 backups")
+    assert deleted(delete(home, "--dry-run")) == sorted([*NAMES[:4], label_of(NAMES[1])])
 
 
 def test_policy_stops_before_barmans_backups(home):

@@ -361,6 +361,25 @@ def test_label_is_honoured(home):
     assert len(deleted(delete(home, "--before", NAMES[6], "--force"))) == 6
 
 
+def test_label_that_the_catalogue_lost_is_honoured(home):
+    """Its line is damaged or gone: that backup counts again when the catalogue is made anew."""
+    archived(home)
+    put(home, label_of(NAMES[3]))
+    archived(home, [])
+    rows = home.xlogdb.read_text().splitlines(True)
+    home.xlogdb.write_text("".join(row for row in rows if not row.startswith(label_of(NAMES[3]))))
+    for options in (("--before", NAMES[5]), ("--dry-run", "--before", NAMES[5])):
+        done = delete(home, *options, code=1)
+        assert label_of(NAMES[3]) in done.stderr and "rebuild-xlogdb" in done.stderr
+    home.configure(wal_retention="3 MiB")
+    assert label_of(NAMES[3]) in delete(home, code=1).stderr
+    assert sorted(archived_files(home)) == sorted([*NAMES, label_of(NAMES[3])])
+    assert deleted(delete(home, "--before", NAMES[2])) == NAMES[:2]
+    assert home.walden("rebuild-xlogdb", "main").returncode == 0
+    assert label_of(NAMES[3]) in delete(home, "--before", NAMES[5], code=1).stderr
+    assert label_of(NAMES[3]) in deleted(delete(home, "--before", NAMES[5], "--force"))
+
+
 @pytest.mark.parametrize("new", [False, True], ids=["base", "meta"])
 @pytest.mark.parametrize("status", ["DONE", "WAITING_FOR_WALS", "STARTED", "SYNCING"])
 def test_barmans_backup_is_honoured(home, status, new):

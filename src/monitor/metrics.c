@@ -230,4 +230,6 @@ metrics_write(ServerState *const *states, size_t count, Str *out)
     write_heading(out, "walden_check_failed", GAUGE, "1: this check of walden check fails.");
     for (size_t i = 0; i < count; i++)
         check_state(states[i], write_check, &(CheckLines){out, states[i]});
+    if (out->data)
+        str_make_utf8(out->data); /* names of servers */
 }

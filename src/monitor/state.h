@@ -55,7 +55,7 @@ typedef struct ArchiveState {
     int64_t ahead;              /* files that are dated in the future */
     char newest[WAL_NAME_ROOM]; /* by date, but for these; or "" */
     double newest_age;          /* seconds since its WAL was written */
-    double per_hour;                                /* rows of the last hour */
+    double per_hour;            /* rows of the last hour */
 } ArchiveState;
 
 /* Of the program that receives, in the words of ReceiverStatus */

@@ -127,6 +127,19 @@ def test_only_a_damaged_line(archive):
     assert value(values, "walden_check_failed", check="WAL archive") == 1
 
 
+def test_name_that_is_not_utf8(archive):
+    """Prometheus would refuse everything for it, and JSON has no place for such a key."""
+    text = archive.conf.read_bytes().replace(b"[main]", b"[m\xe4in\xc3\xb6]").replace(b"= test", b"= t\xe4st")
+    archive.conf.write_bytes(text)
+    values = parse(archive.walden("metrics", binary=True).stdout.decode("utf-8"))
+    assert value(values, "walden_archive_files", server="m?in\xf6") == 0
+    for command in (["check", "all"], ["status", "all"], ["show-servers", "all"], ["list-servers"]):
+        answer = json.loads(archive.walden("-f", "json", *command, binary=True).stdout.decode("utf-8"))
+        assert list(answer) == ["m?in\xf6"], command
+    answer = json.loads(archive.walden("diagnose", binary=True).stdout.decode("utf-8"))
+    assert answer["servers"]["m?in\xf6"]["config"]["description"] == "t?st"
+
+
 def test_file(archive, workdir):
     target = workdir / "walden.prom"
     assert archive.walden("metrics", "-o", target).returncode == 0

@@ -41,11 +41,23 @@ file_write(int fd, const void *buffer, size_t size, const char *name)
 }
 
 int
+file_open(const char *path, int *ret_fd)
+{
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return fail_errno("open '%s'", path);
+    if (!S_ISREG(st.st_mode))
+        return fail(ERR_DATA, "'%s' is not a regular file", path);
+    *ret_fd = take_fd(&fd);
+    return 0;
+}
+
+int
 file_read_text(const char *path, size_t max, Str *ret_text)
 {
-    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return fail_errno("open '%s'", path);
+    AUTO(close) int fd = -1;
+    TRY(file_open(path, &fd));
     char buffer[16384];
     size_t got = 0;
     str_append(ret_text, "");

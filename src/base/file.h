@@ -18,6 +18,10 @@ int file_read(int fd, void *buffer, size_t size, const char *name, size_t *ret_g
 /* Writes everything. */
 int file_write(int fd, const void *buffer, size_t size, const char *name);
 
+/* Opens a file for reading, and refuses (ERR_DATA) what is no regular file: the open of a pipe
+ * would wait for whoever writes into it. */
+int file_open(const char *path, int *ret_fd);
+
 /* The whole of a small file, refused (ERR_DATA) when larger than max bytes. */
 int file_read_text(const char *path, size_t max, Str *ret_text);
 

@@ -106,6 +106,38 @@ str_ends(const char *text, const char *end)
     return length >= tail && memcmp(text + length - tail, end, tail) == 0;
 }
 
+/* Bytes of the character at text; 0 when there is none (RFC 3629). */
+static size_t
+utf8_length(const char *text)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    const unsigned char *bytes = (const unsigned char *)text;
+    size_t length = bytes[0] < 0x80                       ? 1
+                    : bytes[0] >= 0xC0 && bytes[0] < 0xE0 ? 2
+                    : bytes[0] >= 0xE0 && bytes[0] < 0xF0 ? 3
+                    : bytes[0] >= 0xF0 && bytes[0] < 0xF8 ? 4
+                                                          : 0;
+    uint32_t code = length > 1 ? bytes[0] & (0x7FU >> length) : bytes[0];
+    for (size_t i = 1; i < length; i++) {
+        if ((bytes[i] & 0xC0) != 0x80)
+            return 0;
+        code = code << 6 | (bytes[i] & 0x3F);
+    }
+    bool surrogate = code >= 0xD800 && code < 0xE000;
+    return code < least[length] || surrogate || code > 0x10FFFF ? 0 : length;
+}
+
+void
+str_make_utf8(char *text)
+{
+    while (*text) {
+        size_t length = utf8_length(text);
+        if (length == 0)
+            *text = '?';
+        text += length ? length : 1;
+    }
+}
+
 bool
 int_parse(const char *text, int64_t min, int64_t max, int64_t *ret_value)
 {

@@ -48,6 +48,10 @@ auto_strlist(StrList *list)
 bool str_starts(const char *text, const char *start);
 bool str_ends(const char *text, const char *end);
 
+/* Puts '?' in place of every byte that is not part of UTF-8: for JSON and Prometheus, which would
+ * refuse the whole for it. */
+void str_make_utf8(char *text);
+
 /* Decimal number filling the whole text, with an optional sign; blanks around it are allowed.
  * False if it is none or out of [min, max]; then *ret_value is untouched. */
 bool int_parse(const char *text, int64_t min, int64_t max, int64_t *ret_value);

@@ -35,7 +35,7 @@ describe_config(const Config *config, const ServerConfig *server)
             typed_option(&options[i], option_value(&options[i], config, server, arena)));
     for (size_t i = 0; i < server->messages.count; i++)
         json_array_append_new(messages, report_text(server->messages.items[i]));
-    json_object_set_new(object, "name", json_string(server->name));
+    json_object_set_new(object, "name", report_text(server->name));
     json_object_set_new(object, "disabled", json_boolean(server->disabled));
     json_object_set_new(object, "msg_list", messages);
     return object;

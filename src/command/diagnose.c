@@ -87,7 +87,9 @@ describe(const Config *config, const ServerConfig *server, json_t *servers)
     json_t *status = json_object(), *checks = json_object();
     describe_live(state, status);
     check_state(state, add_check, checks);
-    json_object_set_new(servers, server->name,
+    AUTO(free) char *name = mem_dup(server->name);
+    str_make_utf8(name);
+    json_object_set_new(servers, name,
                         json_pack("{s:o, s:o, s:o, s:o}", "config", describe_config(config, server),
                                   "status", status, "checks", checks, "wals",
                                   describe_archive(&state->archive)));

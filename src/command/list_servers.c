@@ -21,7 +21,7 @@ run(const Invocation *invocation)
             str_append(&text, " (WARNING: disabled)");
         if (report_is_json(invocation->report))
             report_set(invocation->report, server->name,
-                       json_pack("{s:s}", "description", str_text(&text)));
+                       json_pack("{s:o}", "description", report_text(str_text(&text))));
         else if (invocation->options[MINIMAL] || text.length == 0)
             report_info(invocation->report, "%s", server->name);
         else

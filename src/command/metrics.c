@@ -5,6 +5,7 @@
 #include "monitor/metrics.h"
 
 #include "base/file.h"
+#include "base/proc.h"
 #include "command/command.h"
 #include "report/http.h"
 
@@ -25,21 +26,17 @@ static const CommandOption options[] = {
 static int
 gather(const Config *config, Str *out)
 {
-    size_t count = 0;
-    int result = 0;
-    AUTO(free) ServerState **states = mem_alloc((config->server_count + 1) * sizeof(*states));
-    for (size_t i = 0; i < config->server_count && result == 0; i++) {
-        const ServerConfig *server = &config->servers[i];
-        if (!server->active || server->disabled)
-            continue;
-        result = state_gather(config, server, (1U << PART_COUNT) - 1, LOOK_MS, &states[count]);
-        count += result == 0;
-    }
-    if (result == 0)
-        metrics_write(states, count, out);
+    size_t count = 0, room = config->server_count + 1;
+    AUTO(free) const ServerConfig **servers = mem_alloc(room * sizeof(*servers));
+    AUTO(free) ServerState **states = mem_alloc(room * sizeof(*states));
+    for (size_t i = 0; i < config->server_count; i++)
+        if (config->servers[i].active && !config->servers[i].disabled)
+            servers[count++] = &config->servers[i];
+    TRY(state_gather_all(config, servers, count, (1U << PART_COUNT) - 1, LOOK_MS, states));
+    metrics_write(states, count, out);
     while (count > 0)
         state_free(states[--count]);
-    return result;
+    return 0;
 }
 
 /* Readers of the file see the old or the new figures, never half of them. */
@@ -101,6 +98,7 @@ print(const Invocation *invocation)
 static int
 run(const Invocation *invocation)
 {
+    stop_on_signals();
     if ((invocation->options[LISTEN] ? serve : print)(invocation) == 0)
         return EXIT_DONE;
     report_failure(invocation->report, error_last());

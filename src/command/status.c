@@ -114,14 +114,13 @@ static void
 show_receiver(View *view)
 {
     const ServerState *state = view->state;
-    const PgStatus *status = state->asked[PART_WAL_SQL] ? &state->wal_sql : &state->sql;
-    bool answered = state_has(state, state->asked[PART_WAL_SQL] ? PART_WAL_SQL : PART_SQL);
+    const PgStatus *status = state_wal_status(state);
     char size[SIZE_ROOM];
     if (!state->server->streaming_archiver || !state_has(state, PART_FILES))
         return;
     if (!state->files.receiver_pid) {
         row(view, "receiver", "WAL receiver", "not running");
-    } else if (!answered || !pg_status_text(status, PG_STATUS_RECEIVER_STATE)) {
+    } else if (!status || !pg_status_text(status, PG_STATUS_RECEIVER_STATE)) {
         row(view, "receiver", "WAL receiver", "running (pid %d)", (int)state->files.receiver_pid);
     } else {
         size_format(pg_status_integer(status, PG_STATUS_RECEIVER_BEHIND, 0), size);
@@ -153,7 +152,7 @@ show_queues(View *view)
     size_format(files->disk_free, free);
     if (files->disk_size)
         row(view, "disk_free", "Free space for the archive", "%s (%lld %%)", free,
-            (long long)(files->disk_free * 100 / files->disk_size));
+            (long long)state_percent(files->disk_free, files->disk_size));
 }
 
 static void
@@ -176,8 +175,11 @@ show_archive(View *view)
         row(view, "compression_ratio", "Compression ratio", "%.2f",
             (double)archive->segments * archive->segment_size / (double)archive->stored);
     duration_format((int64_t)archive->newest_age, age);
-    row(view, "newest_wal", "Newest archived WAL", "%s, %s old", archive->newest, age);
+    if (archive->newest[0])
+        row(view, "newest_wal", "Newest archived WAL", "%s, %s old", archive->newest, age);
     row(view, "archived_last_hour", "WAL of the last hour", "%.0f files", archive->per_hour);
+    if (archive->misfits)
+        row(view, "misfits", "Segments of another size", "%lld", (long long)archive->misfits);
     if (archive->gaps == 0)
         row(view, "gaps", "Gaps", "none");
     else if (archive->gaps == archive->acknowledged)

@@ -41,21 +41,15 @@ describe(const VerifyProblem *problem)
                       (unsigned long long)problem->count, problem->text);
 }
 
-/* A filter's last words need not be UTF-8, and JSON must be. */
 static void
 add_problem(json_t *list, const VerifyProblem *problem)
 {
-    AUTO(free) char *ascii = mem_dup(problem->text);
-    for (char *p = ascii; *p; p++)
-        if (*p & 0x80)
-            *p = '?';
-    json_t *text = json_string(problem->text);
     json_array_append_new(list,
                           json_pack("{s:s, s:s?, s:s?, s:I, s:o, s:s, s:b}", "kind",
                                     verify_kind_name(problem->kind), "first", problem->first,
                                     "last", problem->last, "files", (json_int_t)problem->count,
-                                    "text", text ? text : json_string(ascii), "advice",
-                                    problem->advice, "acknowledged", problem->loss != NULL));
+                                    "text", report_text(problem->text), "advice", problem->advice,
+                                    "acknowledged", problem->loss != NULL));
 }
 
 static void

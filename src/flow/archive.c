@@ -311,26 +311,6 @@ archive_queue(Run *run)
     return aborted ? 0 : reject_strangers(run);
 }
 
-static int
-find_codec(const ServerConfig *server, Recipe *recipe)
-{
-    if (!server->compression)
-        return 0;
-    recipe->codec = codec_find(server->compression);
-    if (!recipe->codec || !codec_level(recipe->codec, server->compression_level, &recipe->level))
-        return fail(ERR_CONFIG,
-                    "compression '%s' with compression_level '%s' of server '%s' is not "
-                    "known",
-                    server->compression, server->compression_level, server->name);
-    if (strcmp(recipe->codec->name, "custom") == 0 &&
-        (!server->custom_compression_filter || !server->custom_decompression_filter))
-        return fail(ERR_CONFIG,
-                    "compression = custom of server '%s' needs both "
-                    "custom_compression_filter and custom_decompression_filter",
-                    server->name);
-    return 0;
-}
-
 static void
 set_gate(const ServerConfig *server, Gate *gate)
 {
@@ -357,7 +337,7 @@ static int
 archive_waiting(Run *run)
 {
     AUTO(strlist) StrList files = {0}, others = {0};
-    TRY(find_codec(run->server, &run->recipe));
+    TRY(codec_configured(run->server, &run->recipe.codec, &run->recipe.level));
     TRY(run->archiver->scan(run->archiver->directory, &files, &others));
     queue_build(&files, &others, (size_t)run->archiver->batch_size, run->archiver->received,
                 &run->queue);

@@ -28,3 +28,25 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
     ret_custom->magic = size ? magic : NULL;
     ret_custom->magic_size = size;
 }
+
+int
+codec_configured(const ServerConfig *server, const CodecClass **ret_codec, int *ret_level)
+{
+    *ret_codec = NULL;
+    if (!server->compression)
+        return 0;
+    const CodecClass *codec = codec_find(server->compression);
+    if (!codec || !codec_level(codec, server->compression_level, ret_level))
+        return fail(ERR_CONFIG,
+                    "compression '%s' with compression_level '%s' of server '%s' is not "
+                    "known",
+                    server->compression, server->compression_level, server->name);
+    if (strcmp(codec->name, "custom") == 0 &&
+        (!server->custom_compression_filter || !server->custom_decompression_filter))
+        return fail(ERR_CONFIG,
+                    "compression = custom of server '%s' needs both "
+                    "custom_compression_filter and custom_decompression_filter",
+                    server->name);
+    *ret_codec = codec;
+    return 0;
+}

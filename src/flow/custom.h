@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * What the configuration says of a server's custom codec, in the codec's terms. */
+ * What the configuration says of a server's codec, in the codec's terms. */
 #ifndef WALDEN_FLOW_CUSTOM_H
 #define WALDEN_FLOW_CUSTOM_H
 
@@ -8,5 +8,8 @@
 
 /* Texts stay the server's, the magic is the arena's. */
 void custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_custom);
+
+/* What the server's files are compressed with; NULL: nothing. ERR_CONFIG when that cannot work. */
+int codec_configured(const ServerConfig *server, const CodecClass **ret_codec, int *ret_level);
 
 #endif

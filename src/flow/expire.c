@@ -46,6 +46,8 @@ typedef struct Run {
     size_t count, room, max;
     size_t listed; /* the first of them are in the catalog; the rest is only in the archive */
     bool complete; /* no more rows are to go than these */
+    /* Labels before the horizon that the catalog does not know, and the segments they name */
+    StrList lost_labels, lost_segments;
     ExpirySummary *summary;
 } Run;
 
@@ -116,6 +118,49 @@ collect_unlisted(void *context, const char *name)
     if (found == 0)
         add_row(run, &row);
     return found < 0 ? found : 0;
+}
+
+static int
+add_lost_label(void *context, const char *name)
+{
+    Run *run = context;
+    const Horizon *horizon = &run->survey.horizon;
+    if (wal_kind(name) == WAL_LABEL && horizon_deletes(horizon, name) &&
+        !horizon_label(horizon, name)) {
+        strlist_add(&run->lost_labels, name);
+        strlist_addf(&run->lost_segments, "%.24s", name);
+    }
+    return 0;
+}
+
+/* A label has lost its line, and the segment of its backup's start has not: no run of ours has left
+ * that, and nobody has given that backup up. */
+static int
+find_lost_label(const Run *run)
+{
+    size_t count = run->lost_labels.count;
+    AUTO(free) bool *listed = mem_alloc(count + 1);
+    if (count > 0)
+        TRY(xlogdb_contains(run->db, (const char *const *)run->lost_segments.items, count, listed));
+    for (size_t i = 0; i < count; i++)
+        if (listed[i])
+            return hint(fail(ERR_DATA,
+                             "the backup label '%s' is in the archive but not in its catalog",
+                             run->lost_labels.items[i]),
+                        "walden rebuild-xlogdb %s records it; then its backup counts",
+                        run->expiry->server->name);
+    return 0;
+}
+
+static int
+check_labels(Run *run)
+{
+    const Before *before = run->expiry->before;
+    size_t strangers = 0;
+    if (before && (run->expiry->force || before->kind == BEFORE_LABEL))
+        return 0; /* such backups are given up */
+    TRY(store_list_some(run->survey.store, concerns, add_lost_label, run, &strangers));
+    return find_lost_label(run);
 }
 
 static void
@@ -324,7 +369,11 @@ expire_wals(const Expiry *expiry, ExpirySummary *ret_summary)
     if (result == 0)
         result = survey_make(&run.survey, expiry->before, expiry->force);
     if (result == 0)
+        result = check_labels(&run);
+    if (result == 0)
         result = delete_all(&run);
     free(run.rows);
+    strlist_done(&run.lost_labels);
+    strlist_done(&run.lost_segments);
     return result;
 }

@@ -177,10 +177,32 @@ newest_first(const void *a, const void *b)
     return (x->tv_nsec < y->tv_nsec) - (x->tv_nsec > y->tv_nsec);
 }
 
+/* By name; of one name the oldest first */
+static int
+by_name(const void *a, const void *b)
+{
+    int order = strcmp(((const Backup *)a)->name, ((const Backup *)b)->name);
+    return order != 0 ? order : newest_first(b, a);
+}
+
+/* A label that has several lines in the catalog is one backup all the same. */
+static void
+drop_duplicates(Horizon *horizon)
+{
+    size_t kept = 0;
+    qsort(horizon->labels, horizon->label_count, sizeof(Backup), by_name);
+    for (size_t i = 0; i < horizon->label_count; i++)
+        if (kept == 0 || strcmp(horizon->labels[kept - 1].name, horizon->labels[i].name) != 0)
+            horizon->labels[kept++] = horizon->labels[i];
+    horizon->label_count = kept;
+}
+
 /* The time since which everything is kept: that of the n-th newest backup; 0 if there are fewer. */
 static time_t
 time_of_backup(Horizon *horizon, int64_t number)
 {
+    if (horizon->label_count > 0)
+        drop_duplicates(horizon);
     if ((int64_t)horizon->label_count < number)
         return 0;
     qsort(horizon->labels, horizon->label_count, sizeof(Backup), newest_first);

@@ -10,7 +10,9 @@
 #include "wal/coverage.h"
 #include "wal/name.h"
 
-enum { SIZE_TRIES = 8, HOUR = 3600 };
+#include <math.h>
+
+enum { SIZE_TRIES = 8, HOUR = 3600, TOLERANCE = 60 };
 
 typedef struct Account {
     ArchiveState *archive;
@@ -39,18 +41,45 @@ ask_segment(void *context, const WalFile *row)
 }
 
 static int
+note_number(void *context, const WalFile *row)
+{
+    uint32_t *top = context;
+    WalName name;
+    if (wal_name_parse(row->name, &name) && name.kind == WAL_SEGMENT && name.seg > *top)
+        *top = name.seg;
+    return 0;
+}
+
+/* When no segment can be looked into, for all are encrypted: the usual size, or a smaller one when
+ * there are numbers that need it. */
+static int
+guess_size(XlogDb *db, uint32_t *ret_size)
+{
+    uint32_t top = 0, size = WAL_SEGMENT_DEFAULT;
+    size_t damaged = 0;
+    TRY(xlogdb_read(db, note_number, &top, &damaged));
+    while (top >= (1ULL << 32) / size && wal_segment_size_valid(size / 2))
+        size /= 2;
+    *ret_size = size;
+    return 0;
+}
+
+static int
 count_row(void *context, const WalFile *row)
 {
     Account *account = context;
     ArchiveState *archive = account->archive;
     archive->rows++;
     archive->stored += row->size;
-    account->last_hour += account->now - time_seconds(row->mtime) < HOUR;
+    double age = account->now - time_seconds(row->mtime);
+    account->last_hour += age < HOUR && age >= -TOLERANCE;
     if (row->kind == WAL_HISTORY) {
         strlist_add(&account->histories, row->name);
         return 0;
     }
-    if (row->mtime.tv_sec >= account->newest.tv_sec) {
+    if (age < -TOLERANCE) { /* a wrong date: it would hide that nothing comes any more */
+        archive->ahead++;
+    } else if (row->mtime.tv_sec >= account->newest.tv_sec) {
         account->newest = row->mtime;
         snprintf(archive->newest, sizeof(archive->newest), "%s", row->name);
     }
@@ -105,6 +134,7 @@ static void
 take_report(const CoverageReport *report, ArchiveState *archive)
 {
     archive->segments = (int64_t)report->segments;
+    archive->misfits = (int64_t)report->misfits;
     archive->gaps = (int64_t)report->gap_count;
     archive->acknowledged = (int64_t)report->loss_count;
     name_first_gap(report, archive);
@@ -128,14 +158,16 @@ read_catalog(const ServerState *state, XlogDb *db, Account *account)
     int result = xlogdb_read(db, ask_segment, account, &damaged);
     if (result < 0)
         return result;
-    uint32_t size = archive->segment_size ? archive->segment_size : WAL_SEGMENT_DEFAULT;
+    uint32_t size = archive->segment_size;
+    if (!size)
+        TRY(guess_size(db, &size));
     AUTO(coverage) Coverage *coverage = coverage_new(size);
     account->coverage = coverage;
     TRY(xlogdb_read(db, count_row, account, &damaged));
     archive->damaged = (int64_t)damaged;
     archive->per_hour = (double)account->last_hour;
     if (archive->newest[0])
-        archive->newest_age = account->now - time_seconds(account->newest);
+        archive->newest_age = fmax(account->now - time_seconds(account->newest), 0);
     add_histories(account);
     TRY(add_losses(state->server, account, size));
     take_report(coverage_finish(coverage), archive);

@@ -5,6 +5,7 @@
 #include "monitor/check.h"
 
 #include "base/str.h"
+#include "flow/custom.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -76,15 +77,15 @@ check_catalog(Checker *c)
 {
     if (!answered(c, PART_ARCHIVE, "WAL archive"))
         return;
-    if (c->state->archive.rows == 0)
-        row(c, "WAL archive", false,
-            "nothing was archived yet: see that WAL arrives, then walden switch-wal --force "
-            "--archive %s",
-            c->server->name);
     if (c->state->archive.damaged)
         row(c, "WAL archive", false,
             "%" PRId64 " damaged lines in '%s': walden rebuild-xlogdb %s makes it anew",
             c->state->archive.damaged, c->state->archive.catalog_path, c->server->name);
+    else if (c->state->archive.rows == 0)
+        row(c, "WAL archive", false,
+            "nothing was archived yet: see that WAL arrives, then walden switch-wal --force "
+            "--archive %s",
+            c->server->name);
 }
 
 static void
@@ -99,6 +100,66 @@ check_sql(Checker *c)
     else
         row(c, "no access to backup functions", false, "user '%s' may not call pg_switch_wal()",
             pg_status_text(sql, PG_STATUS_USER));
+}
+
+/* Somebody who says which cluster this is; 0: he does not */
+typedef struct Voice {
+    const char *who;
+    uint64_t id;
+} Voice;
+
+static uint64_t
+id_of(const ServerState *state, Part part, const PgStatus *status)
+{
+    const char *text = pg_status_text(status, PG_STATUS_SYSTEM_ID);
+    return text && state_has(state, part) ? strtoull(text, NULL, 10) : 0;
+}
+
+/* All must name the same. */
+static void
+compare(Checker *c, const char *name, const Voice *voices, size_t count)
+{
+    const Voice *first = NULL;
+    for (const Voice *voice = voices; voice < voices + count; voice++) {
+        if (!voice->id)
+            continue;
+        if (!first)
+            first = voice;
+        if (voice->id != first->id) {
+            row(c, name, false,
+                "%s says %" PRIu64 ", %s says %" PRIu64 ": these are different clusters",
+                first->who, first->id, voice->who, voice->id);
+            return;
+        }
+    }
+    row(c, name, true, "%s", first ? "" : "no system id known yet");
+}
+
+static void
+check_identity(Checker *c)
+{
+    const ServerState *state = c->state;
+    const Voice voices[] = {
+        {"identity.json", state->files.system_id},
+        {"PostgreSQL", id_of(state, PART_SQL, &state->sql)},
+        {"streaming", state->stream.id},
+    };
+    compare(c, "systemid coherence", voices, COUNT_OF(voices));
+}
+
+/* The host that WAL is received from belongs to the same cluster. */
+static void
+check_wal_identity(Checker *c)
+{
+    const ServerState *state = c->state;
+    const Voice voices[] = {
+        {"identity.json", state->files.system_id},
+        {"PostgreSQL", id_of(state, PART_SQL, &state->sql)},
+        {"PostgreSQL (WAL streaming)", id_of(state, PART_WAL_SQL, &state->wal_sql)},
+        {"streaming (WAL streaming)", state->wal_stream.id},
+    };
+    if (state->asked[PART_WAL_SQL] || state->asked[PART_WAL_STREAM])
+        compare(c, "systemid coherence (WAL streaming)", voices, COUNT_OF(voices));
 }
 
 /* Of the server of conninfo, or with a suffix of the one that WAL is received from */
@@ -124,21 +185,13 @@ check_wal_host(Checker *c)
     }
     if (answered(c, PART_WAL_STREAM, "PostgreSQL streaming (WAL streaming)"))
         row(c, "PostgreSQL streaming (WAL streaming)", true, "%s", "");
-}
-
-/* Who knows about the slot: the server that WAL is received from. */
-static const PgStatus *
-wal_status(const ServerState *state)
-{
-    if (state->asked[PART_WAL_SQL])
-        return state_has(state, PART_WAL_SQL) ? &state->wal_sql : NULL;
-    return state_has(state, PART_SQL) ? &state->sql : NULL;
+    check_wal_identity(c);
 }
 
 static void
 check_slot(Checker *c)
 {
-    const PgStatus *status = wal_status(c->state);
+    const PgStatus *status = state_wal_status(c->state);
     const char *slot = c->server->slot_name;
     const char *name =
         c->state->asked[PART_WAL_SQL] ? "replication slot (WAL streaming)" : "replication slot";
@@ -179,7 +232,8 @@ check_wal_age(Checker *c)
     if (limit < 0)
         row(c, "wal maximum age", true, "no last_wal_maximum_age provided");
     else if (!archive->newest[0])
-        row(c, "wal maximum age", false, "no WAL archived");
+        row(c, "wal maximum age", false, "%s",
+            archive->ahead ? "all WAL is dated in the future" : "no WAL archived");
     else
         row(c, "wal maximum age", archive->newest_age <= (double)limit, "last WAL: %s, %s old",
             archive->newest, age);
@@ -187,47 +241,26 @@ check_wal_age(Checker *c)
     row(c, "wal size", true, "%s", size);
 }
 
+/* Would archiving find what it compresses with? */
+static int
+try_codec(const ServerConfig *server)
+{
+    AUTO(coder) Coder *coder = NULL;
+    const CodecClass *codec = NULL;
+    int level = 0;
+    TRY(codec_configured(server, &codec, &level));
+    return codec && !codec_is_program(codec) ? compressor_new(codec, level, &coder) : 0;
+}
+
 static void
 check_configuration(Checker *c)
 {
     const StrList *messages = &c->server->messages;
-    row(c, "compression settings", true, "%s", "");
+    bool codec = try_codec(c->server) == 0;
+    row(c, "compression settings", codec, "%s", codec ? "" : error_last()->text);
     if (c->server->disabled)
         row(c, "configuration", false, "%s",
             messages->count ? messages->items[0] : "this server is disabled");
-}
-
-/* Everybody who says which cluster this is must name the same. */
-static void
-check_identity(Checker *c)
-{
-    const ServerState *state = c->state;
-    const struct {
-        const char *who;
-        uint64_t id;
-    } voices[] = {
-        {"identity.json", state->files.system_id},
-        {"PostgreSQL", pg_status_text(&state->sql, PG_STATUS_SYSTEM_ID)
-                           ? strtoull(pg_status_text(&state->sql, PG_STATUS_SYSTEM_ID), NULL, 10)
-                           : 0},
-        {"streaming", state->stream.id},
-        {"WAL streaming", state->wal_stream.id},
-    };
-    size_t first = COUNT_OF(voices);
-    for (size_t i = 0; i < COUNT_OF(voices); i++) {
-        if (!voices[i].id)
-            continue;
-        if (first == COUNT_OF(voices))
-            first = i;
-        if (voices[i].id != voices[first].id) {
-            row(c, "systemid coherence", false,
-                "%s says %" PRIu64 ", %s says %" PRIu64 ": these are different clusters",
-                voices[first].who, voices[first].id, voices[i].who, voices[i].id);
-            return;
-        }
-    }
-    row(c, "systemid coherence", true, "%s",
-        first == COUNT_OF(voices) ? "no system id known yet" : "");
 }
 
 static void
@@ -263,8 +296,13 @@ check_archive_command(Checker *c)
     bool on = mode && (strcmp(mode, "on") == 0 || strcmp(mode, "always") == 0);
     bool has_command = command && *command && strcmp(command, "(disabled)") != 0;
     row(c, "archive_mode", on, "%s", on ? "" : "please set it to 'on' or 'always'");
-    row(c, "archive_command", has_command || (library && *library), "%s",
-        has_command || (library && *library) ? "" : "please set it, see docs/operations.md");
+    if (has_command || (library && *library))
+        row(c, "archive_command", true, "%s", "");
+    else if (!command)
+        row(c, "archive_command", false, "it is not shown to user '%s': GRANT pg_monitor to it",
+            pg_status_text(sql, PG_STATUS_USER));
+    else
+        row(c, "archive_command", false, "please set it, see docs/operations.md");
     if (pg_status_is(sql, PG_STATUS_IS_ARCHIVING))
         row(c, "continuous archiving", true, "%s", "");
     else
@@ -305,7 +343,12 @@ check_gaps(Checker *c)
     int64_t missing = archive->gaps - archive->acknowledged;
     if (!answered(c, PART_ARCHIVE, "archive gaps"))
         return;
-    if (missing > 0)
+    if (archive->misfits)
+        row(c, "archive gaps", false,
+            "%" PRId64 " segments do not fit the segment size of %" PRIu32
+            ": which ones are missing, cannot be said",
+            archive->misfits, archive->segment_size);
+    else if (missing > 0)
         row(c, "archive gaps", false,
             "%" PRId64 " missing ranges, the first is %s: see walden show-wals %s", missing,
             archive->first_gap, c->server->name);
@@ -345,8 +388,8 @@ check_disk(Checker *c)
     char size[SIZE_ROOM];
     if (!state_has(c->state, PART_FILES) || files->disk_size == 0)
         return;
-    int64_t percent = files->disk_free * 100 / files->disk_size;
-    bool inodes = files->inodes == 0 || files->inodes_free * 100 / files->inodes >= limit;
+    int64_t percent = state_percent(files->disk_free, files->disk_size);
+    bool inodes = files->inodes == 0 || state_percent(files->inodes_free, files->inodes) >= limit;
     size_format(files->disk_free, size);
     row(c, "disk space", percent >= limit && inodes, "%s free, %" PRId64 " %%%s", size, percent,
         inodes ? "" : ", but hardly any inodes");

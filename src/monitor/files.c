@@ -62,7 +62,9 @@ look_at_queue(const char *directory, int (*scan)(const char *, StrList *, StrLis
         AUTO(free) char *path = mem_printf("%s/%s", directory, files.items[i]);
         if (wal_kind(files.items[i]) == WAL_NONE || lstat(path, &st) < 0)
             continue; /* somebody archived it meanwhile */
-        double age = now - time_seconds(st.st_mtim);
+        /* Not the time of a wrong clock, that is to come: then since when it is here. */
+        bool ahead = time_seconds(st.st_mtim) > now;
+        double age = now - time_seconds(ahead ? st.st_ctim : st.st_mtim);
         queue->files++;
         queue->bytes += st.st_size;
         if (age > queue->age)

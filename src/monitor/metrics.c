@@ -9,7 +9,7 @@
 typedef struct Metric {
     const char *name, *type, *help;
     const char *label; /* key="value", or NULL */
-    Part part;         /* without its answer there is no value */
+    Part part;         /* without its answer there is no value; PART_COUNT: value() knows */
     double (*value)(const ServerState *state);
 } Metric;
 
@@ -72,8 +72,27 @@ ANSWER(archived_total, PG_STATUS_ARCHIVED_COUNT)
 ANSWER(failed_total, PG_STATUS_FAILED_COUNT)
 ANSWER(last_archived, PG_STATUS_LAST_ARCHIVED_TIME)
 ANSWER(last_failed, PG_STATUS_LAST_FAILED_TIME)
-ANSWER(receiver_lag, PG_STATUS_RECEIVER_BEHIND)
-ANSWER(slot_retained, PG_STATUS_SLOT_BEHIND)
+
+/* Of the server that WAL is received from */
+static double
+wal_number(const ServerState *state, PgStatusKey key)
+{
+    const PgStatus *status = state_wal_status(state);
+    const char *text = status ? pg_status_text(status, key) : NULL;
+    return text ? strtod(text, NULL) : NAN;
+}
+
+static double
+receiver_lag(const ServerState *state)
+{
+    return wal_number(state, PG_STATUS_RECEIVER_BEHIND);
+}
+
+static double
+slot_retained(const ServerState *state)
+{
+    return wal_number(state, PG_STATUS_SLOT_BEHIND);
+}
 
 #define GAUGE "gauge"
 #define COUNTER "counter"
@@ -115,9 +134,9 @@ static const Metric metrics[] = {
      disk_size},
     {"walden_disk_free_bytes", GAUGE, "What is free there.", NULL, PART_FILES, disk_free},
     {"walden_receiver_lag_bytes", GAUGE, "WAL that is not yet durable at the receiver.", NULL,
-     PART_SQL, receiver_lag},
-    {"walden_slot_retained_bytes", GAUGE, "WAL that the server keeps for the slot.", NULL, PART_SQL,
-     slot_retained},
+     PART_COUNT, receiver_lag},
+    {"walden_slot_retained_bytes", GAUGE, "WAL that the server keeps for the slot.", NULL,
+     PART_COUNT, slot_retained},
     {"walden_postgres_archived_total", COUNTER, "pg_stat_archiver: archived_count.", NULL, PART_SQL,
      archived_total},
     {"walden_postgres_archive_failures_total", COUNTER, "pg_stat_archiver: failed_count.", NULL,
@@ -162,7 +181,8 @@ write_metrics(ServerState *const *states, size_t count, Str *out)
         if (metric->help[0])
             write_heading(out, metric->name, metric->type, metric->help);
         for (size_t i = 0; i < count; i++) {
-            double value = state_has(states[i], metric->part) ? metric->value(states[i]) : NAN;
+            bool known = metric->part == PART_COUNT || state_has(states[i], metric->part);
+            double value = known ? metric->value(states[i]) : NAN;
             if (!isnan(value))
                 write_value(out, metric->name, states[i], metric->label, value);
         }
@@ -210,4 +230,6 @@ metrics_write(ServerState *const *states, size_t count, Str *out)
     write_heading(out, "walden_check_failed", GAUGE, "1: this check of walden check fails.");
     for (size_t i = 0; i < count; i++)
         check_state(states[i], write_check, &(CheckLines){out, states[i]});
+    if (out->data)
+        str_make_utf8(out->data); /* names of servers */
 }

@@ -8,15 +8,17 @@
 #include "base/mem.h"
 #include "base/proc.h"
 
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PROBES_MAX = 64, STUCK_MAX = 128, DEATH_MS = 200 };
+enum { STUCK_MAX = 128, DEATH_MS = 200 };
 
 /* Killed, but the kernel has not let them end yet. There is a limit, for who asks every 15 s. */
 static pid_t stuck[STUCK_MAX];
@@ -36,6 +38,20 @@ probe_memory(size_t size)
     return memory;
 }
 
+/* Who asked may listen for others. A probe that hangs would keep his address from whoever listens
+ * there next. */
+static void
+close_sockets(void)
+{
+    AUTO(closedir) DIR *dir = opendir("/proc/self/fd");
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        struct stat st;
+        int fd = (int)strtol(entry->d_name, NULL, 10);
+        if (fd > STDERR_FILENO && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+            close(fd);
+    }
+}
+
 static _Noreturn void
 look(Probe *probe, pid_t parent)
 {
@@ -43,6 +59,7 @@ look(Probe *probe, pid_t parent)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
+    close_sockets();
     int result = probe->look(probe->context);
     if (result < 0)
         probe->error = *error_last();

@@ -27,6 +27,8 @@ typedef struct Probe {
 /* Zeroed memory that this process and its probes share; munmap() it. */
 void *probe_memory(size_t size);
 
+enum { PROBES_MAX = 64 }; /* at once */
+
 /* Looks at all of them at once and returns when all have answered, at the latest after timeout_ms;
  * 0: no limit. The array must be of probe_memory. <0 when no process can be started, or when we are
  * told to stop. Not while there are threads. */

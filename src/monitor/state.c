@@ -2,6 +2,7 @@
  * Which parts there are to look at, and the looks at the database server. */
 #include "monitor/state.h"
 
+#include "base/clock.h"
 #include "flow/intake/receiver.h"
 #include "monitor/parts.h"
 #include "pg/facts.h"
@@ -130,12 +131,12 @@ static const struct {
     [PART_STORE] = {"the archive, when a file is written", store_look},
 };
 
-int
-state_gather(const Config *config, const ServerConfig *server, unsigned parts, int64_t timeout_ms,
-             ServerState **ret_state)
+/* Makes the state of a server and appends what is to be looked at; their number. */
+static size_t
+add_probes(const Config *config, const ServerConfig *server, unsigned parts, Probe *probes,
+           ServerState **ret_state)
 {
-    AUTO(state) ServerState *state = probe_memory(sizeof(*state));
-    Probe *probes = probe_memory(sizeof(state->parts));
+    ServerState *state = *ret_state = probe_memory(sizeof(*state));
     size_t count = 0;
     state->config = config;
     state->server = server;
@@ -147,13 +148,66 @@ state_gather(const Config *config, const ServerConfig *server, unsigned parts, i
         probes[count++] = (Probe){
             .what = parts_table[part].what, .look = parts_table[part].look, .context = state};
     }
-    int result = probe_all(probes, count, timeout_ms);
-    for (Part part = PART_COUNT; part-- > 0;)
+    return count;
+}
+
+static size_t
+take_probes(const Probe *probes, ServerState *state)
+{
+    size_t count = 0;
+    for (Part part = 0; part < PART_COUNT; part++)
         if (state->asked[part])
-            state->parts[part] = probes[--count];
-    munmap(probes, sizeof(state->parts));
-    TRY(result);
-    *ret_state = take(state);
+            state->parts[part] = probes[count++];
+    return count;
+}
+
+/* As many servers as there may be probes at once */
+enum { AT_ONCE = PROBES_MAX / PART_COUNT };
+
+static int
+gather_some(const Config *config, const ServerConfig *const *servers, size_t servers_count,
+            unsigned parts, int64_t timeout_ms, ServerState **ret_states)
+{
+    size_t size = PROBES_MAX * sizeof(Probe), count = 0, taken = 0;
+    Probe *probes = probe_memory(size);
+    for (size_t i = 0; i < servers_count; i++)
+        count += add_probes(config, servers[i], parts, probes + count, &ret_states[i]);
+    int result = probe_all(probes, count, timeout_ms);
+    for (size_t i = 0; i < servers_count; i++)
+        taken += take_probes(probes + taken, ret_states[i]);
+    munmap(probes, size);
+    for (size_t i = 0; i < servers_count && result < 0; i++)
+        state_free(ret_states[i]);
+    return result;
+}
+
+int
+state_gather_all(const Config *config, const ServerConfig *const *servers, size_t count,
+                 unsigned parts, int64_t timeout_ms, ServerState **ret_states)
+{
+    int64_t deadline = clock_ms() + timeout_ms;
+    for (size_t done = 0; done < count; done += AT_ONCE) {
+        size_t left = count - done;
+        int64_t rounds = (int64_t)(left + AT_ONCE - 1) / AT_ONCE;
+        int64_t share = (deadline - clock_ms()) / rounds;
+        if (share < 1)
+            share = timeout_ms > 0; /* 0: no limit */
+        int result = gather_some(config, servers + done, left < AT_ONCE ? left : AT_ONCE, parts,
+                                 share, ret_states + done);
+        for (size_t i = 0; i < done && result < 0; i++)
+            state_free(ret_states[i]);
+        TRY(result);
+    }
+    return 0;
+}
+
+int
+state_gather(const Config *config, const ServerConfig *server, unsigned parts, int64_t timeout_ms,
+             ServerState **ret_state)
+{
+    ServerState *state = NULL;
+    TRY(gather_some(config, &server, 1, parts, timeout_ms, &state));
+    *ret_state = state;
     return 0;
 }
 
@@ -164,8 +218,22 @@ state_free(ServerState *state)
         munmap(state, sizeof(*state));
 }
 
+int64_t
+state_percent(int64_t part, int64_t whole)
+{
+    return (int64_t)(100 * ((double)part / (double)whole));
+}
+
 bool
 state_has(const ServerState *state, Part part)
 {
     return state->asked[part] && state->parts[part].outcome == PROBE_DONE;
+}
+
+const PgStatus *
+state_wal_status(const ServerState *state)
+{
+    if (state->asked[PART_WAL_SQL])
+        return state_has(state, PART_WAL_SQL) ? &state->wal_sql : NULL;
+    return state_has(state, PART_SQL) ? &state->sql : NULL;
 }

@@ -51,9 +51,11 @@ typedef struct ArchiveState {
     char first_gap[2 * WAL_NAME_ROOM];    /* "FIRST..LAST" of the first that is not, or "" */
     int64_t stored;                       /* bytes */
     char first[WAL_NAME_ROOM], last[WAL_NAME_ROOM]; /* segments of the newest timeline, or "" */
-    char newest[WAL_NAME_ROOM];                     /* the last row */
-    double newest_age;                              /* seconds since its WAL was written */
-    double per_hour;                                /* rows of the last hour */
+    int64_t misfits;            /* segments with numbers that there are not with this size */
+    int64_t ahead;              /* files that are dated in the future */
+    char newest[WAL_NAME_ROOM]; /* by date, but for these; or "" */
+    double newest_age;          /* seconds since its WAL was written */
+    double per_hour;            /* rows of the last hour */
 } ArchiveState;
 
 /* Of the program that receives, in the words of ReceiverStatus */
@@ -94,10 +96,20 @@ typedef struct ServerState {
  * told to stop. */
 int state_gather(const Config *config, const ServerConfig *server, unsigned parts,
                  int64_t timeout_ms, ServerState **ret_state);
+
+/* The same of many servers at once: the limit is that of all of them together. */
+int state_gather_all(const Config *config, const ServerConfig *const *servers, size_t count,
+                     unsigned parts, int64_t timeout_ms, ServerState **ret_states);
 void state_free(ServerState *state);
 AUTO_DEFINE(state, ServerState *, state_free)
 
+/* Some file systems say that they have 8 EiB. */
+int64_t state_percent(int64_t part, int64_t whole);
+
 /* Has this part been asked and answered? */
 bool state_has(const ServerState *state, Part part);
+
+/* What the server says that WAL is received from, of its slot and walsender; NULL: no answer. */
+const PgStatus *state_wal_status(const ServerState *state);
 
 #endif

@@ -9,7 +9,7 @@
 #include <arpa/inet.h>
 #include <microhttpd.h>
 
-enum { IDLE_S = 15, POLL_MS = 1000, CONNECTIONS_MAX = 32 };
+enum { IDLE_S = 5, POLL_MS = 1000, CONNECTIONS_MAX = 256 };
 
 #define FUNCTIONS(X)                                                                               \
     X(MHD_add_response_header)                                                                     \

@@ -87,15 +87,18 @@ report_leave_stdout(Report *report)
 json_t *
 report_text(const char *text)
 {
-    json_t *value = json_string(text);
-    return value ? value : json_string("(not UTF-8)");
+    AUTO(free) char *clean_text = mem_dup(text);
+    str_make_utf8(clean_text);
+    return json_string(clean_text);
 }
 
 void
 report_set(Report *report, const char *key, json_t *value)
 {
+    AUTO(free) char *clean_key = mem_dup(key);
+    str_make_utf8(clean_key);
     if (report->root)
-        json_object_set_new(report->root, key, value);
+        json_object_set_new(report->root, clean_key, value);
     else
         json_decref(value);
 }
@@ -127,8 +130,7 @@ add_message(Report *report, const char *key, const char *text)
         list = json_array();
         json_object_set_new(report->root, key, list);
     }
-    json_t *value = json_string(text);
-    json_array_append_new(list, value ? value : json_string("?"));
+    json_array_append_new(list, report_text(text));
 }
 
 static void

@@ -49,7 +49,7 @@ bool report_is_json(const Report *report);
 /* From now on standard output is for raw data: information is dropped and there will be no JSON. */
 void report_leave_stdout(Report *report);
 
-/* A JSON string; text that is no UTF-8 is not shown. */
+/* A JSON string; bytes that are no UTF-8 are shown as "?". */
 json_t *report_text(const char *text);
 
 /* Adds to the JSON object; the value is taken over. Nothing happens on the console. */

@@ -115,6 +115,40 @@ def test_old_wal_is_no_backlog(archive):
     assert f"last WAL: {NAMES[3]}" in failures(archive)["wal maximum age"]
 
 
+def test_dates_of_the_future(archive):
+    """One wrong clock does not hide that nothing comes any more."""
+    first, *rest = archive.xlogdb.read_text().splitlines(True)
+    date = re.compile(r"\t\d{10}[.\d]*\t")
+    archive.configure(last_wal_maximum_age="1 HOURS")
+    archive.xlogdb.write_text(date.sub("\t4000000000.0\t", first) + "".join(date.sub("\t1600000000.0\t", r) for r in rest))
+    assert f"last WAL: {NAMES[3]}" in failures(archive)["wal maximum age"]
+    assert NAMES[3] in status(archive)["newest_wal"] and "0 files" in status(archive)["archived_last_hour"]
+    archive.xlogdb.write_text(date.sub("\t4000000000.0\t", first))
+    assert "future" in failures(archive)["wal maximum age"]
+    path = make_wal(archive.incoming, NAMES[4])
+    set_time(path, 4000000000)
+    archive.configure(backlog_maximum_age="0")
+    wait_for(lambda: "archiving backlog" in failures(archive), 30)
+
+
+def test_two_segment_sizes(home):
+    home.configure(conninfo=None)
+    for names, size in ((segment_names(1, 2, seg_size=16 << 20), 16 << 20), (segment_names(400, 2), 1 << 20)):
+        for name in names:
+            make_wal(home.incoming, name, size)
+    assert home.archive().returncode == 0
+    assert "2 segments do not fit" in failures(home)["archive gaps"]
+    assert status(home)["misfits"] == "2"
+
+
+def test_small_segments_that_nobody_can_look_into(home):
+    """Their numbers tell the size."""
+    home.configure(conninfo=None)
+    rows = (f"{name}\t{1 << 20}\t1700000000.0\tNone\tgpg\n" for name in segment_names(4000, 200))
+    home.xlogdb.write_text("".join(rows))
+    assert failures(home) == {}
+
+
 def test_queue_limits(archive):
     archive.configure(max_incoming_wals_queue=1)
     make_wal(archive.incoming, NAMES[4])
@@ -137,6 +171,16 @@ def test_directories(archive, workdir):
     (workdir / "file").touch()
     archive.configure(incoming_wals_directory=f"{workdir}/file/incoming")
     assert "file/incoming" in failures(archive)["directories"]
+
+
+def test_compression_that_cannot_work(archive):
+    """What archive-wal would refuse"""
+    archive.configure(compression="custom", custom_compression_filter="cat")
+    make_wal(archive.incoming, NAMES[4])
+    assert archive.archive().returncode == 1
+    assert "custom_decompression_filter" in failures(archive)["compression settings"]
+    archive.configure(custom_decompression_filter="cat")
+    assert failures(archive) == {}
 
 
 def test_disk_space(archive):
@@ -251,13 +295,33 @@ def test_server_that_keeps_silent(archive):
 
 
 def test_archive_that_hangs(archive):
-    """As a dead file server: a catalogue that is never read to its end."""
-    archive.xlogdb.unlink()
-    os.mkfifo(archive.xlogdb)
-    found = failures(archive, "--check-timeout", "1")
-    assert "WAL archive" in found
-    archive.configure(check_timeout=1)
-    assert "archive" in status(archive)
+    """As with a dead file server: somebody has the catalogue's lock, and keeps it."""
+    with locked(archive.path / ".main-xlogdb.lock"):
+        found = failures(archive, "--check-timeout", "1")
+        assert set(found) == {"WAL archive", "wal maximum age", "archive gaps", "check timeout"}
+        archive.configure(check_timeout=1)
+        assert status(archive)["archive"] == "FAILED (no answer from the archive within 1 s)"
+
+
+@pytest.mark.parametrize("what", ["catalog", "losses", "identity", "incoming"])
+def test_pipes_where_files_should_be(archive, what):
+    """Nobody ever writes into them: that is told, and waits for nothing."""
+    path = {"catalog": archive.xlogdb, "losses": archive.xlogdb.with_name("main-xlog.db.lost"),
+            "identity": archive.directory / "identity.json", "incoming": archive.incoming}[what]
+    if path.is_dir():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    found = failures(archive, "--check-timeout", "0")
+    assert found and any("not a regular file" in hint or "Not a directory" in hint for hint in found.values())
+    archive.configure(check_timeout=0)
+    assert "FAILED" in json.dumps(status(archive))
+
+
+def test_only_a_damaged_line(archive):
+    """No check is told twice."""
+    archive.xlogdb.write_text("nonsense\n")
+    assert "1 damaged lines" in failures(archive)["WAL archive"]
 
 
 def test_probes_end_with_check(archive):

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 
@@ -360,6 +361,25 @@ def test_label_is_honoured(home):
     assert len(deleted(delete(home, "--before", NAMES[6], "--force"))) == 6
 
 
+def test_label_that_the_catalogue_lost_is_honoured(home):
+    """Its line is damaged or gone: that backup counts again when the catalogue is made anew."""
+    archived(home)
+    put(home, label_of(NAMES[3]))
+    archived(home, [])
+    rows = home.xlogdb.read_text().splitlines(True)
+    home.xlogdb.write_text("".join(row for row in rows if not row.startswith(label_of(NAMES[3]))))
+    for options in (("--before", NAMES[5]), ("--dry-run", "--before", NAMES[5])):
+        done = delete(home, *options, code=1)
+        assert label_of(NAMES[3]) in done.stderr and "rebuild-xlogdb" in done.stderr
+    home.configure(wal_retention="3 MiB")
+    assert label_of(NAMES[3]) in delete(home, code=1).stderr
+    assert sorted(archived_files(home)) == sorted([*NAMES, label_of(NAMES[3])])
+    assert deleted(delete(home, "--before", NAMES[2])) == NAMES[:2]
+    assert home.walden("rebuild-xlogdb", "main").returncode == 0
+    assert label_of(NAMES[3]) in delete(home, "--before", NAMES[5], code=1).stderr
+    assert label_of(NAMES[3]) in deleted(delete(home, "--before", NAMES[5], "--force"))
+
+
 @pytest.mark.parametrize("new", [False, True], ids=["base", "meta"])
 @pytest.mark.parametrize("status", ["DONE", "WAITING_FOR_WALS", "STARTED", "SYNCING"])
 def test_barmans_backup_is_honoured(home, status, new):
@@ -420,6 +440,14 @@ def test_backup_info_that_says_nothing(home, text):
     check(home, NAMES)
 
 
+def test_backup_info_that_is_a_pipe(home):
+    archived(home)
+    (home.directory / "base/20260101T000000").mkdir(parents=True)
+    os.mkfifo(home.directory / "base/20260101T000000/backup.info")
+    assert "not a regular file" in delete(home, "--before", NAMES[3], code=1).stderr
+    check(home, NAMES)
+
+
 # wal_retention
 
 
@@ -459,6 +487,19 @@ def test_backups(home):
     assert deleted(delete(home)) == sorted([*NAMES[:4], label_of(NAMES[1])])
     home.configure(wal_retention="1 backup")
     assert deleted(delete(home)) == sorted([*NAMES[4:6], label_of(NAMES[4])])
+
+
+def test_backup_that_is_listed_twice_counts_once(home):
+    ages = [(10 - index) * DAY for index in range(10)]
+    archived(home, ages=ages)
+    for index in (1, 4, 6):
+        put(home, label_of(NAMES[index]), ages[index] - 5)
+    archived(home, [])
+    last = home.xlogdb.read_text().splitlines(True)[-1]
+    assert label_of(NAMES[6]) in last
+    home.xlogdb.write_text(home.xlogdb.read_text() + last + re.sub(r"\d+\.\d+", str(NOW + 0.5), last))
+    home.configure(wal_retention="2 backups")
+    assert deleted(delete(home, "--dry-run")) == sorted([*NAMES[:4], label_of(NAMES[1])])
 
 
 def test_policy_stops_before_barmans_backups(home):

@@ -404,6 +404,12 @@ def a_pipe_in_incoming(home):
     os.mkfifo(home.incoming / NAME)
 
 
+def catalog_is_a_pipe(home):
+    home.stored(NAME).unlink()
+    home.xlogdb.unlink()
+    os.mkfifo(home.xlogdb)
+
+
 def link_in_a_circle(home):
     home.stored(NAME).unlink()
     home.stored(NAME).symlink_to(home.stored(NAME))
@@ -423,7 +429,8 @@ def lock_is_a_directory(home):
 
 DOUBTS = [archive_gone, archive_not_mounted, archive_is_a_file, listed_but_gone, hash_directory_gone, other_contents,
           truncated, empty, broken_gzip, gzip_with_a_flipped_bit, gzip_of_too_little, arriving, arriving_empty,
-          a_directory, a_pipe, a_pipe_in_incoming, link_in_a_circle, catalog_is_a_directory, lock_is_a_directory]
+          a_directory, a_pipe, a_pipe_in_incoming, link_in_a_circle, catalog_is_a_directory, catalog_is_a_pipe,
+          lock_is_a_directory]
 
 
 @pytest.mark.parametrize("doubt", DOUBTS)

@@ -84,6 +84,18 @@ def test_figures_of_the_server(workdir, home):
     assert not any(name.startswith("walden_postgres") for name, _ in values)
 
 
+def test_slot_of_the_server_that_wal_comes_from(workdir, home):
+    """It is wal_conninfo's, whatever has become of conninfo's."""
+    with Postgres(workdir / "pg", listen_addresses="") as server:
+        server.sql("SELECT pg_create_physical_replication_slot('walden', true)")
+        home.configure(wal_conninfo=server.conninfo, wal_streaming_conninfo=server.conninfo,
+                       streaming_archiver="on", slot_name="walden")
+        values = parse(home.walden("metrics").stdout)
+    assert value(values, "walden_up", part="postgres") == 0
+    assert value(values, "walden_up", part="wal_host") == 1
+    assert value(values, "walden_slot_retained_bytes") >= 0
+
+
 def test_several_servers_stand_together(archive):
     archive.conf.write_text(
         archive.conf.read_text() + '\n[second]\narchiver = on\ndescription = x\n\n[asleep]\nactive = off\narchiver = on\n'
@@ -91,6 +103,41 @@ def test_several_servers_stand_together(archive):
     values = parse(archive.walden("metrics").stdout)
     assert value(values, "walden_archive_files", server="second") == 0
     assert not any('server="asleep"' in labels for _, labels in values)
+
+
+def test_several_servers_that_keep_silent(archive):
+    """All are asked at once: together they take no more time than one, which Prometheus has."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        text = archive.conf.read_text()
+        for number in range(10):
+            text += (f"\n[silent{number}]\narchiver = on\ndescription = x\n"
+                     f"conninfo = host=127.0.0.1 port={port} user=postgres\n")
+        archive.conf.write_text(text)
+        values = parse(archive.walden("metrics", timeout=60).stdout)  # one after the other: 80 s
+    for number in range(10):
+        assert value(values, "walden_up", server=f"silent{number}", part="postgres") == 0
+        assert value(values, "walden_up", server=f"silent{number}", part="archive") == 1
+    assert value(values, "walden_archive_files") == 3
+
+
+def test_only_a_damaged_line(archive):
+    archive.xlogdb.write_text("nonsense\n")
+    values = parse(archive.walden("metrics").stdout)
+    assert value(values, "walden_check_failed", check="WAL archive") == 1
+
+
+def test_name_that_is_not_utf8(archive):
+    """Prometheus would refuse everything for it, and JSON has no place for such a key."""
+    text = archive.conf.read_bytes().replace(b"[main]", b"[m\xe4in\xc3\xb6]").replace(b"= test", b"= t\xe4st")
+    archive.conf.write_bytes(text)
+    values = parse(archive.walden("metrics", binary=True).stdout.decode("utf-8"))
+    assert value(values, "walden_archive_files", server="m?in\xf6") == 0
+    for command in (["check", "all"], ["status", "all"], ["show-servers", "all"], ["list-servers"]):
+        answer = json.loads(archive.walden("-f", "json", *command, binary=True).stdout.decode("utf-8"))
+        assert list(answer) == ["m?in\xf6"], command
+    answer = json.loads(archive.walden("diagnose", binary=True).stdout.decode("utf-8"))
+    assert answer["servers"]["m?in\xf6"]["config"]["description"] == "t?st"
 
 
 def test_file(archive, workdir):
@@ -134,11 +181,15 @@ def test_http(archive):
             assert failure.value.code == code
         second = archive.walden("metrics", "--listen", f"127.0.0.1:{port}")
         assert second.returncode == 1 and f"127.0.0.1:{port}" in second.stderr
-        # One that says nothing keeps nobody else waiting.
-        with socket.create_connection(("127.0.0.1", port)):
-            fetch(port)
+        # Some that say nothing, or half of it, keep nobody else waiting.
+        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+        for connection in slow[::2]:
+            connection.sendall(b"GET /metrics HT")
+        fetch(port)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) is not None
+        assert process.wait(30) == 0
+        for connection in slow:
+            connection.close()
 
 
 @pytest.mark.parametrize("address", ["", "9187", "localhost:9187", "127.0.0.1:0", "127.0.0.1:65536", "::1:9187", "[::1:1"])

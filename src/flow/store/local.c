@@ -105,16 +105,8 @@ int
 store_read(const Store *store, const char *name, int *ret_fd)
 {
     AUTO(free) char *path = store_path(store, name);
-    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* never wait for a pipe */
-    struct stat st;
-    if (fd < 0 && errno == ENOENT)
-        return STORE_MISSING;
-    if (fd < 0 || fstat(fd, &st) < 0)
-        return fail_errno("open '%s'", path);
-    if (!S_ISREG(st.st_mode))
-        return fail(ERR_DATA, "archived '%s' is not a regular file", path);
-    *ret_fd = take_fd(&fd);
-    return 0;
+    int result = file_open(path, ret_fd);
+    return result < 0 && error_last()->os_error == ENOENT ? STORE_MISSING : result;
 }
 
 /* The first time that a run meets a hash directory it syncs the directory above, even if the hash

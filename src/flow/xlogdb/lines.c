@@ -14,10 +14,14 @@ lines_open(const char *path, Lines *lines)
     lines->path = path;
     lines->at = lines->end = 0;
     lines->failed = false;
-    lines->fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (lines->fd >= 0)
-        return 0;
-    return errno == ENOENT ? LINES_NONE : fail_errno("open catalog '%s'", path);
+    lines->fd = -1;
+    int result = file_open(path, &lines->fd);
+    if (result < 0 && error_last()->os_error == ENOENT)
+        return LINES_NONE;
+    /* Not ERR_DATA, which is said of the WAL that is looked for. */
+    if (result < 0 && error_last()->class == ERR_DATA)
+        return fail(ERR_IO, "catalog '%s' is not a regular file", path);
+    return result;
 }
 
 void

@@ -191,6 +191,23 @@ test_read_text_limit(void **state)
     scratch_remove(dir);
 }
 
+/* The open of a pipe would wait for somebody who writes. */
+static void
+test_only_regular_files_are_opened(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *path = mem_printf("%s/pipe", dir);
+    AUTO(str) Str text = {0};
+    int fd = -1;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_fails(file_open(path, &fd), ERR_DATA, "not a regular file");
+    assert_fails(file_open(dir, &fd), ERR_DATA, "not a regular file");
+    assert_int_equal(fd, -1);
+    assert_fails(file_read_text(path, 100, &text), ERR_DATA, "not a regular file");
+    scratch_remove(dir);
+}
+
 int
 main(void)
 {
@@ -204,6 +221,7 @@ main(void)
         cmocka_unit_test(test_move),
         cmocka_unit_test(test_move_to_other_file_system),
         cmocka_unit_test(test_read_text_limit),
+        cmocka_unit_test(test_only_regular_files_are_opened),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

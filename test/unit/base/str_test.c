@@ -91,13 +91,39 @@ test_ends(void **state)
     assert_false(str_ends("tmp", ".tmp"));
 }
 
+static void
+test_make_utf8(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"plain", "plain"},
+        {"\xC3\xA4\xE2\x82\xAC\xF0\x9F\x90\x98.", "\xC3\xA4\xE2\x82\xAC\xF0\x9F\x90\x98."},
+        {"m\xE4in", "m?in"},
+        {"\xC3", "?"},
+        {"\xE2\x82", "??"},
+        {"\x80\xBFx\xFF", "??x?"},
+        {"\xC0\xAF\xC1\xBF", "????"}, /* longer than it has to be */
+        {"\xE0\x80\x80\xF0\x80\x80\x80", "???????"},
+        {"\xED\xA0\x80|\xED\x9F\xBF", "???|\xED\x9F\xBF"},              /* half of a pair */
+        {"\xF4\x8F\xBF\xBF|\xF4\x90\x80\x80", "\xF4\x8F\xBF\xBF|????"}, /* behind the last */
+        {"\xF8\x88\x80\x80\x80", "?????"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO(free) char *text = mem_dup(cases[i][0]);
+        str_make_utf8(text);
+        assert_string_equal(text, cases[i][1]);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_append), cmocka_unit_test(test_int_parse),
-        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_duration),
-        cmocka_unit_test(test_stamp),  cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_append),    cmocka_unit_test(test_int_parse),
+        cmocka_unit_test(test_sizes),     cmocka_unit_test(test_duration),
+        cmocka_unit_test(test_stamp),     cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_make_utf8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,11 @@
 #include "base/clock.h"
 #include "monitor/probe.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 static int
@@ -89,12 +91,46 @@ test_all_at_once(void **state)
     munmap(probes, COUNT * sizeof(Probe));
 }
 
+/* Descriptors of ours that a probe has: of a socket none, of anything else all. */
+static int
+count_open(void *context)
+{
+    int *fds = context;
+    for (int i = 0; i < 3; i++)
+        fds[i] = fcntl(fds[i], F_GETFD) >= 0;
+    return 0;
+}
+
+static void
+test_sockets_are_let_go(void **state)
+{
+    (void)state;
+    int *fds = probe_memory(3 * sizeof(int));
+    Probe *probe = probe_memory(sizeof(*probe));
+    int pair[2], null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(null >= 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    memcpy(fds, (int[]){pair[0], pair[1], null}, 3 * sizeof(int));
+    *probe = (Probe){.what = "x", .look = count_open, .context = fds};
+    assert_int_equal(probe_all(probe, 1, 60000), 0);
+    assert_int_equal(fds[0], 0);
+    assert_int_equal(fds[1], 0);
+    assert_int_equal(fds[2], 1);
+    assert_true(fcntl(pair[0], F_GETFD) >= 0); /* ours are as they were */
+    close(pair[0]);
+    close(pair[1]);
+    close(null);
+    munmap(fds, 3 * sizeof(int));
+    munmap(probe, sizeof(*probe));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_has_its_own_fate),
         cmocka_unit_test(test_all_at_once),
+        cmocka_unit_test(test_sockets_are_let_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -140,7 +140,6 @@ find_tail(const XlogDb *db, int fd, off_t size, Tail *ret_tail)
     return 0;
 }
 
-
 static int
 has_name(void *context, const WalFile *row)
 {

@@ -19,6 +19,7 @@ static const Command *const commands[] = {
     &command_replication_status,
     &command_run,
     &command_show_servers,
+    &command_show_wals,
     &command_status,
     &command_switch_wal,
     &command_verify,

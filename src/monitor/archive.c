@@ -2,117 +2,37 @@
  * What the catalog says of the archive, in one reading of it: how much there is, up to where, and
  * what is missing in between. Of the archive itself only a few headers and the history files are
  * read; whether all the rest is there and sound is for verify. */
-#include "flow/custom.h"
-#include "flow/inspect.h"
-#include "flow/losses.h"
-#include "flow/xlogdb/xlogdb.h"
+#include "flow/holdings.h"
 #include "monitor/parts.h"
-#include "wal/coverage.h"
 #include "wal/name.h"
 
+#include <errno.h>
 #include <math.h>
 
-enum { SIZE_TRIES = 8, HOUR = 3600, TOLERANCE = 60 };
+enum { HOUR = 3600, TOLERANCE = 60 };
 
 typedef struct Account {
     ArchiveState *archive;
-    Inspector inspector;
-    Coverage *coverage;
-    StrList histories;
     struct timespec newest;
     double now;
-    int64_t last_hour;
-    int tries;
 } Account;
 
-/* A segment says how long the cluster's segments are; the first ones may be encrypted. */
-static int
-ask_segment(void *context, const WalFile *row)
-{
-    Account *account = context;
-    WalFacts facts;
-    if (row->kind != WAL_SEGMENT)
-        return 0;
-    if (inspect_facts(&account->inspector, row->name, &facts)) {
-        account->archive->segment_size = facts.segment_size;
-        return 1;
-    }
-    return ++account->tries == SIZE_TRIES;
-}
-
-static int
-note_number(void *context, const WalFile *row)
-{
-    uint32_t *top = context;
-    WalName name;
-    if (wal_name_parse(row->name, &name) && name.kind == WAL_SEGMENT && name.seg > *top)
-        *top = name.seg;
-    return 0;
-}
-
-/* When no segment can be looked into, for all are encrypted: the usual size, or a smaller one when
- * there are numbers that need it. */
-static int
-guess_size(XlogDb *db, uint32_t *ret_size)
-{
-    uint32_t top = 0, size = WAL_SEGMENT_DEFAULT;
-    size_t damaged = 0;
-    TRY(xlogdb_read(db, note_number, &top, &damaged));
-    while (top >= (1ULL << 32) / size && wal_segment_size_valid(size / 2))
-        size /= 2;
-    *ret_size = size;
-    return 0;
-}
-
-static int
+static void
 count_row(void *context, const WalFile *row)
 {
     Account *account = context;
     ArchiveState *archive = account->archive;
-    archive->rows++;
-    archive->stored += row->size;
     double age = account->now - time_seconds(row->mtime);
-    account->last_hour += age < HOUR && age >= -TOLERANCE;
-    if (row->kind == WAL_HISTORY) {
-        strlist_add(&account->histories, row->name);
-        return 0;
-    }
+    archive->stored += row->size;
+    archive->per_hour += age < HOUR && age >= -TOLERANCE;
+    if (row->kind == WAL_HISTORY)
+        return;
     if (age < -TOLERANCE) { /* a wrong date: it would hide that nothing comes any more */
         archive->ahead++;
     } else if (row->mtime.tv_sec >= account->newest.tv_sec) {
         account->newest = row->mtime;
         snprintf(archive->newest, sizeof(archive->newest), "%s", row->name);
     }
-    coverage_add(account->coverage, row);
-    return 0;
-}
-
-static void
-add_histories(Account *account)
-{
-    AUTO(arena) Arena *arena = arena_new();
-    for (size_t i = 0; i < account->histories.count; i++) {
-        const char *name = account->histories.items[i];
-        Inspection inspection;
-        History history;
-        WalName parsed;
-        inspect_history(&account->inspector, name, arena, &inspection, &history);
-        if (inspection.state == INSPECT_SOUND && wal_name_parse(name, &parsed))
-            coverage_add_history(account->coverage, parsed.timeline, &history);
-    }
-}
-
-static int
-add_losses(const ServerConfig *server, Account *account, uint32_t segment_size)
-{
-    AUTO(arena) Arena *arena = arena_new();
-    Losses losses;
-    TRY(losses_load(server, arena, &losses));
-    TRY(losses_place(&losses, segment_size));
-    for (size_t i = 0; i < losses.count; i++)
-        coverage_add_loss(account->coverage, losses.items[i].timeline, losses.items[i].begin,
-                          losses.items[i].end);
-    return 0;
 }
 
 static void
@@ -150,52 +70,29 @@ take_report(const CoverageReport *report, ArchiveState *archive)
     }
 }
 
-static int
-read_catalog(const ServerState *state, XlogDb *db, Account *account)
-{
-    ArchiveState *archive = account->archive;
-    size_t damaged = 0;
-    int result = xlogdb_read(db, ask_segment, account, &damaged);
-    if (result < 0)
-        return result;
-    uint32_t size = archive->segment_size;
-    if (!size)
-        TRY(guess_size(db, &size));
-    AUTO(coverage) Coverage *coverage = coverage_new(size);
-    account->coverage = coverage;
-    TRY(xlogdb_read(db, count_row, account, &damaged));
-    archive->damaged = (int64_t)damaged;
-    archive->per_hour = (double)account->last_hour;
-    if (archive->newest[0])
-        archive->newest_age = fmax(account->now - time_seconds(account->newest), 0);
-    add_histories(account);
-    TRY(add_losses(state->server, account, size));
-    take_report(coverage_finish(coverage), archive);
-    return 0;
-}
-
 int
 archive_look(void *context)
 {
     ServerState *state = context;
-    const ServerConfig *server = state->server;
+    ArchiveState *archive = &state->archive;
+    Account account = {.archive = archive, .now = state->now};
+    AUTO(holdings) Holdings holdings = {0};
     AUTO(arena) Arena *arena = arena_new();
-    AUTO(store) Store *store = NULL;
-    CustomCodec custom = {0};
-    Account account = {.archive = &state->archive, .now = state->now};
-    XlogDbPlace place = xlogdb_place(state->config, server);
-    AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
-    snprintf(state->archive.catalog_path, sizeof(state->archive.catalog_path), "%s",
-             xlogdb_path(db));
-    state->archive.catalog = xlogdb_exists(db);
-    int opened = store_open_existing(server->wals_directory, &store);
-    if (opened != 0)
-        return opened < 0 ? opened : 0; /* nothing was archived ever */
-    custom_codec_init(server, arena, &custom);
-    account.inspector = (Inspector){.store = store, .custom = &custom};
-    int result = read_catalog(state, db, &account);
-    strlist_done(&account.histories);
-    return result;
+    Losses losses;
+    if (access(state->server->wals_directory, F_OK) < 0 && errno == ENOENT)
+        return 0; /* nothing was archived ever; whether it should be there is told by PART_FILES */
+    TRY(losses_load(state->server, arena, &losses)); /* without them, what is lost looks new */
+    TRY(holdings_take(state->config, state->server, count_row, &account, &holdings));
+    snprintf(archive->catalog_path, sizeof(archive->catalog_path), "%s", holdings.catalog_path);
+    archive->catalog = holdings.has_catalog;
+    archive->rows = (int64_t)holdings.rows;
+    archive->damaged = (int64_t)holdings.damaged;
+    archive->segment_size = holdings.size_source == SIZE_ASSUMED ? 0 : holdings.segment_size;
+    if (archive->newest[0])
+        archive->newest_age = fmax(account.now - time_seconds(account.newest), 0);
+    if (holdings.coverage)
+        take_report(holdings.coverage, archive);
+    return 0;
 }
 
 /* Written like any other file that is archived, but never given its name. */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/secret.h"
 
+/* clang-format off: one a line */
 static const Command *const commands[] = {
     &command_archive_wal,
     &command_check,
@@ -14,6 +15,7 @@ static const Command *const commands[] = {
     &command_get_wal,
     &command_list_servers,
     &command_metrics,
+    &command_put_wal,
     &command_rebuild_xlogdb,
     &command_receive_wal,
     &command_replication_status,
@@ -23,6 +25,7 @@ static const Command *const commands[] = {
     &command_switch_wal,
     &command_verify,
 };
+/* clang-format on */
 
 const Command *const *
 command_all(size_t *ret_count)

@@ -5,10 +5,11 @@
 #include "base/log.h"
 #include "config/secret.h"
 
-/* clang-format off: one a line */
+/* clang-format off */
 static const Command *const commands[] = {
     &command_archive_wal,
     &command_check,
+    &command_check_wal_archive,
     &command_cron,
     &command_delete_wals,
     &command_diagnose,

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 
 import pytest
-from home import WALDEN, execute
+from home import BARMAN, WALDEN, execute
 from parcels import SSHD, TIME, Ssh, checksums, member, pack, parcel
 from pg import Postgres, owner, restored
 from support import beside, wait_for
@@ -278,15 +278,16 @@ def ssh(workdir):
         yield server
 
 
-def let_serve(ssh, home):
-    """Who comes by ssh finds walden as `barman`."""
-    program = ssh.bin / "barman"
-    program.write_text(f'#!/bin/sh\nexec {WALDEN} -c {home.conf} "$@"\n')
-    program.chmod(0o755)
+def let_serve(ssh, program, home):
+    """Who comes by ssh finds the program as `barman`."""
+    path = ssh.bin / "barman"
+    path.write_text(f'#!/bin/sh\nexec {program} -c {home.conf} "$@"\n')
+    path.chmod(0o755)
 
 
-def send(ssh, path, *options, server="main"):
-    return execute([CLIENT, "-U", ssh.user, *options, "127.0.0.1", server, path], env=ssh.environment)
+def send(ssh, path, *options, client=CLIENT, server="main", **kw):
+    command = [client, "-U", ssh.user, *options, "127.0.0.1", server, path]
+    return execute(command, env=ssh.environment, **kw)
 
 
 needs_client = pytest.mark.skipif(
@@ -294,22 +295,102 @@ needs_client = pytest.mark.skipif(
 )
 
 
+@pytest.fixture
+def ours(workdir):
+    """Walden by the name of Barman's client."""
+    path = workdir / "programs" / "barman-wal-archive"
+    path.parent.mkdir()
+    path.symlink_to(WALDEN)
+    return path
+
+
 @needs_client
-def test_client(home, ssh, workdir):
-    let_serve(ssh, home)
+@pytest.mark.parametrize("whose", ["Barman's", "ours"])
+def test_client(home, ssh, workdir, ours, whose):
+    client = ours if whose == "ours" else CLIENT
+    let_serve(ssh, WALDEN, home)
     path = make_wal(workdir / NAME, NAME)
-    done = send(ssh, path, "--test")
+    os.utime(path, (TIME, TIME + 0.25))
+    done = send(ssh, path, "--test", client=client)
     assert done.returncode == 0 and "Ready to accept" in done.stdout, done
     for _ in range(2):
-        done = send(ssh, path)
-        assert done.returncode == 0, done.stderr
+        done = send(ssh, path, client=client)
+        assert done.returncode == 0 and not done.stderr, done.stderr
     assert (home.incoming / NAME).read_bytes() == DATA
+    assert (home.incoming / NAME).stat().st_mtime == TIME + 0.25
     assert "(SSH host: 127.0.0.1)" in home.log_text()
     make_wal(path, NAME, seed=1)
-    done = send(ssh, path)
+    done = send(ssh, path, client=client)
     assert done.returncode == 1 and "other content" in done.stderr, done
-    assert send(ssh, path, server="nobody").returncode == 1
+    assert "Remote 'barman put-wal' command has failed!" in done.stderr
+    assert send(ssh, path, server="nobody", client=client).returncode == 1
+    assert send(ssh, workdir, client=client).returncode == 2
     assert (home.incoming / NAME).read_bytes() == DATA
+    if whose == "ours":  # Barman's may break off before it hears what ssh says
+        ssh.directory.joinpath("authorized").write_text("")
+        done = send(ssh, path, client=client)
+        assert done.returncode == 3 and "Connection problem with ssh" in done.stderr, done
+
+
+@needs_client
+@pytest.mark.parametrize("codec", ["gzip", "bzip2", "xz", "zstd", "lz4", "snappy"])
+def test_compressing_client(home, ssh, workdir, ours, codec):
+    let_serve(ssh, WALDEN, home)
+    done = send(ssh, make_wal(workdir / NAME, NAME), f"--{codec}", client=ours)
+    assert done.returncode == 0, done.stderr
+    assert (home.incoming / NAME).stat().st_size < MIB
+    assert home.archive().returncode == 0 and home.get(NAME).stdout == DATA
+
+
+@needs_client
+@pytest.mark.barman
+@pytest.mark.skipif(not os.access(BARMAN, os.X_OK), reason="no Barman")
+def test_our_client_and_barman(home, ssh, workdir, ours):
+    let_serve(ssh, BARMAN, home)
+    path = make_wal(workdir / NAME, NAME)
+    done = send(ssh, path, "--md5", "-c", home.conf, client=ours)
+    assert done.returncode == 0, done.stderr
+    assert (home.incoming / NAME).read_bytes() == DATA
+
+
+def scripted(workdir, text):
+    """An environment in which this script is `ssh`."""
+    program = workdir / "scripted" / "ssh"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return {"env": dict(os.environ, PATH=f"{program.parent}:{os.environ['PATH']}")}
+
+
+def test_our_client_quotes(workdir, ours):
+    env = scripted(workdir, 'for word; do echo "<$word>"; done; cat > /dev/null')
+    path = make_wal(workdir / NAME, NAME)
+    done = execute([ours, "--port", "77", "-c", "it's $HOME", "host", "a b", path], **env)
+    words = ["-q", "-T", "-p", "77", "barman@host"]
+    remote = "barman '--config=it'\\''s $HOME' put-wal 'a b'"
+    assert done.stdout.splitlines() == [f"<{word}>" for word in [*words, remote]]
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "script, code", [("exit 7", 7), ("exit 255", 3), ("exit 200", 2), ("kill -9 $$", 2), ("exit 0", 2)]
+)
+def test_our_client_when_ssh_does_not_read(workdir, ours, script, code):
+    """Also success is none of somebody who has not read everything."""
+    path = make_wal(workdir / NAME, NAME)
+    assert execute([ours, "host", "main", path], **scripted(workdir, script)).returncode == code
+
+
+@pytest.mark.parametrize("words", [[], ["host", "main"], ["--nothing"], ["host", "main", "/no/such/file"],
+                                   ["--zstd", "--compression-level", "x", "host", "main", "/etc/passwd"]])
+def test_our_client_does_not_begin(workdir, ours, words):
+    done = execute([ours, *words], **scripted(workdir, "cat > /dev/null"))
+    assert done.returncode == 2 and done.stderr.startswith("ERROR: ")
+
+
+def test_our_client_explains_itself(ours):
+    assert "--compression-level LEVEL" in execute([ours, "--help"]).stdout
+    assert execute([ours, "-V"]).stdout.startswith("barman-wal-archive (Walden) ")
 
 
 def clone(backup, wal, directory, command):
@@ -325,7 +406,7 @@ def clone(backup, wal, directory, command):
 def test_archive_command(home, ssh, workdir):
     """A server archives through it; so does a clone that is promoted. A second clone that is promoted
     at the same point is told, and the others go on."""
-    let_serve(ssh, home)
+    let_serve(ssh, WALDEN, home)
     command = f"PATH={ssh.environment['PATH']} {CLIENT} -U {ssh.user} 127.0.0.1 main %p"
     with Postgres(workdir / "parent", archive_mode="on", archive_command=command) as parent:
         backup = parent.base_backup(workdir / "backup" / "data")

@@ -8,13 +8,12 @@
 
 #include "base/library.h"
 #include "base/proc.h"
+#include "flow/intake/digest.h"
 #include "wal/name.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <nettle/md5.h>
-#include <nettle/sha2.h>
 
 enum {
     BLOCK = 256 << 10,
@@ -22,9 +21,7 @@ enum {
     OVERHEAD_MAX = 1 << 20,  /* bytes that are no contents: headers, padding */
     SMALL_MAX = 1 << 20,     /* a history file, a backup label */
     LIST_MAX = 4096,         /* a list of checksums */
-    END_MARK = 1024,         /* two blocks of zeros */
-    DIGEST_MAX = SHA256_DIGEST_SIZE,
-    HEX_ROOM = 2 * DIGEST_MAX + 1
+    END_MARK = 1024          /* two blocks of zeros */
 };
 
 #define ARCHIVE_FUNCTIONS(X)                                                                       \
@@ -44,34 +41,15 @@ enum {
     X(archive_read_next_header)                                                                    \
     X(archive_read_open)                                                                           \
     X(archive_read_support_format_tar)
-#define NETTLE_FUNCTIONS(X)                                                                        \
-    X(nettle_md5_digest)                                                                           \
-    X(nettle_md5_init)                                                                             \
-    X(nettle_md5_update)                                                                           \
-    X(nettle_sha256_digest)                                                                        \
-    X(nettle_sha256_init)                                                                          \
-    X(nettle_sha256_update)
-
 #define FIELD(name) __typeof__(name) *name;
 typedef struct Libraries {
     ARCHIVE_FUNCTIONS(FIELD)
-    NETTLE_FUNCTIONS(FIELD)
 } Libraries;
-
-enum Algorithm { SHA256, MD5, ALGORITHMS };
-
-static const struct {
-    const char *list; /* name of the file of checksums */
-    size_t size;      /* of a digest */
-} algorithms[] = {
-    [SHA256] = {"SHA256SUMS", SHA256_DIGEST_SIZE},
-    [MD5] = {"MD5SUMS", MD5_DIGEST_SIZE},
-};
 
 /* One checksum that the sender told */
 typedef struct Told {
     bool given;
-    char digest[HEX_ROOM];
+    char digest[DIGEST_HEX_ROOM];
     char name[WAL_NAME_ROOM]; /* of the file that it is for */
 } Told;
 
@@ -81,7 +59,7 @@ typedef struct Reception {
     Parcel *parcel;
     const char *directory;
     Told told[ALGORITHMS];
-    char digests[ALGORITHMS][HEX_ROOM]; /* of what came */
+    char digests[ALGORITHMS][DIGEST_HEX_ROOM]; /* of what came */
     int fd;
     void *buffer;
     int64_t total, limit; /* bytes of the stream: that came, and that may come as far as we know */
@@ -93,10 +71,8 @@ static int
 load(Libraries *call)
 {
 #define SYMBOL(function) {#function, &call->function},
-    const LibrarySymbol of_archive[] = {ARCHIVE_FUNCTIONS(SYMBOL)};
-    const LibrarySymbol of_nettle[] = {NETTLE_FUNCTIONS(SYMBOL)};
-    TRY(library_load("libnettle.so.8", "libnettle8", of_nettle, COUNT_OF(of_nettle)));
-    return library_load("libarchive.so.13", "libarchive13", of_archive, COUNT_OF(of_archive));
+    const LibrarySymbol symbols[] = {ARCHIVE_FUNCTIONS(SYMBOL)};
+    return library_load("libarchive.so.13", "libarchive13", symbols, COUNT_OF(symbols));
 }
 
 /* The next bytes of the stream; 0 at its end. */
@@ -178,27 +154,17 @@ receive_contents(Reception *self, int64_t size,
     return 0;
 }
 
-static void
-format_hex(const uint8_t *digest, size_t size, char *ret_text)
-{
-    for (size_t i = 0; i < size; i++)
-        snprintf(ret_text + 2 * i, 3, "%02x", digest[i]);
-}
-
 /* Where the contents of the WAL file go */
 typedef struct Target {
-    const Libraries *call;
+    Digest digest;
     int fd;
-    struct sha256_ctx sha256;
-    struct md5_ctx md5;
 } Target;
 
 static int
 write_piece(void *context, const void *data, size_t size)
 {
     Target *target = context;
-    target->call->nettle_sha256_update(&target->sha256, size, data);
-    target->call->nettle_md5_update(&target->md5, size, data);
+    digest_push(&target->digest, data, size);
     return file_write(target->fd, data, size, "the received file");
 }
 
@@ -221,16 +187,10 @@ receive_wal(Reception *self, struct archive_entry *entry, const char *name)
     self->limit += size;
     snprintf(parcel->name, sizeof(parcel->name), "%s", name);
     TRY(atomic_open(self->directory, name, 0666, &parcel->file));
-    Target target = {.call = call, .fd = parcel->file.fd};
-    call->nettle_sha256_init(&target.sha256);
-    call->nettle_md5_init(&target.md5);
+    Target target = {.fd = parcel->file.fd};
+    TRY(digest_begin(&target.digest));
     TRY(wrap(receive_contents(self, size, write_piece, &target), "'%s'", name));
-
-    uint8_t digest[DIGEST_MAX];
-    call->nettle_sha256_digest(&target.sha256, SHA256_DIGEST_SIZE, digest);
-    format_hex(digest, SHA256_DIGEST_SIZE, self->digests[SHA256]);
-    call->nettle_md5_digest(&target.md5, MD5_DIGEST_SIZE, digest);
-    format_hex(digest, MD5_DIGEST_SIZE, self->digests[MD5]);
+    digest_finish(&target.digest, self->digests);
 
     struct timespec time = {call->archive_entry_mtime(entry),
                             call->archive_entry_mtime_nsec(entry)};
@@ -276,7 +236,7 @@ parse_list(char *text, size_t length, size_t digest_size, Told *ret_told)
 static int
 receive_list(Reception *self, struct archive_entry *entry, enum Algorithm algorithm)
 {
-    const char *list = algorithms[algorithm].list;
+    const char *list = digest_kinds[algorithm].list;
     int64_t size = self->call.archive_entry_size(entry);
     AUTO(str) Str text = {0};
     if (self->told[algorithm].given)
@@ -284,7 +244,7 @@ receive_list(Reception *self, struct archive_entry *entry, enum Algorithm algori
     if (size <= 0 || size > LIST_MAX)
         return fail(ERR_DATA, "'%s' is %lld bytes long", list, (long long)size);
     TRY(wrap(receive_contents(self, size, append_piece, &text), "'%s'", list));
-    if (!parse_list(text.data, text.length, algorithms[algorithm].size, &self->told[algorithm]))
+    if (!parse_list(text.data, text.length, digest_kinds[algorithm].size, &self->told[algorithm]))
         return fail(ERR_DATA, "'%s' does not hold the checksum of one WAL file and nothing else",
                     list);
     return 0;
@@ -302,7 +262,7 @@ receive_member(Reception *self, struct archive_entry *entry)
         call->archive_entry_sparse_count(entry) > 0 || !call->archive_entry_size_is_set(entry))
         return fail(ERR_DATA, "'%.100s' in the tar stream is not a plain regular file", name);
     for (int i = 0; i < ALGORITHMS; i++)
-        if (strcmp(name, algorithms[i].list) == 0)
+        if (strcmp(name, digest_kinds[i].list) == 0)
             return receive_list(self, entry, i);
     if (wal_kind(name) == WAL_NONE)
         return fail(ERR_DATA, "'%.100s' in the tar stream is not the name of a WAL file", name);
@@ -360,11 +320,11 @@ check_digests(const Reception *self)
             continue;
         told = true;
         if (strcmp(self->told[i].name, name) != 0)
-            return fail(ERR_DATA, "'%s' is of '%s', but the file is '%s'", algorithms[i].list,
+            return fail(ERR_DATA, "'%s' is of '%s', but the file is '%s'", digest_kinds[i].list,
                         self->told[i].name, name);
         if (strcmp(self->told[i].digest, self->digests[i]) != 0)
             return fail(ERR_DATA, "'%s' is damaged: its checksum is %s, but %s says %s", name,
-                        self->digests[i], algorithms[i].list, self->told[i].digest);
+                        self->digests[i], digest_kinds[i].list, self->told[i].digest);
     }
     return told ? 0 : fail(ERR_DATA, "there is no checksum of '%s' in the tar stream", name);
 }

@@ -20,6 +20,19 @@ typedef struct Parcel {
  * ERR_UNSUPPORTED when a library is missing. */
 int parcel_receive(int fd, const char *directory, Parcel *ret_parcel);
 
+/* A file that is to be sent */
+typedef struct ParcelSource {
+    int fd;           /* its contents from the current offset on, */
+    int64_t size;     /* and how many bytes they are */
+    const char *name; /* base name */
+    struct timespec mtime;
+    bool md5; /* for receivers of Barman before 3.5: a list MD5SUMS in place of SHA256SUMS */
+} ParcelSource;
+
+/* Writes the stream of this one file. On a failure the stream has no end, so that no receiver takes
+ * it for whole. */
+int parcel_send(const ParcelSource *source, int to_fd);
+
 /* What was not published is gone. */
 void parcel_done(Parcel *parcel);
 

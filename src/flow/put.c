@@ -117,15 +117,14 @@ static int
 settle(Put *put)
 {
     const char *name = put->item.wal.name;
-    int synced = 1, result = PUT_AGAIN;
+    int result = PUT_AGAIN;
     for (int attempt = 0; attempt < ATTEMPTS && result == PUT_AGAIN; attempt++) {
         int archived = ask_archive(put);
         if (archived == ITEM_DIFFERENT)
             return fail_different(put, "the archive");
         if (archived != NOT_THERE)
             return archived < 0 ? archived : 0;
-        if (synced != 0)
-            TRY(synced = file_sync(put->parcel.file.fd, name));
+        TRY(file_sync(put->parcel.file.fd, name));
         result = publish(put);
     }
     return result == PUT_AGAIN ? fail(ERR_BUSY, "'%s' comes and goes in '%s'", name, put->incoming)

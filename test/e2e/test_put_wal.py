@@ -19,6 +19,7 @@ from wal import MIB, SYSID, make_wal, segment_name, wal_bytes
 NAME, OTHER = segment_name(1), segment_name(2)
 DATA = wal_bytes(NAME)
 CLIENT = "/usr/bin/barman-wal-archive"
+RESTORE = "/usr/bin/barman-wal-restore"
 HISTORY = b"1\t0/3000000\tno reason\n"
 
 
@@ -281,7 +282,9 @@ def ssh(workdir):
 def let_serve(ssh, program, home):
     """Who comes by ssh finds the program as `barman`."""
     path = ssh.bin / "barman"
-    path.write_text(f'#!/bin/sh\nexec {program} -c {home.conf} "$@"\n')
+    link = ssh.directory / "barman"
+    link.symlink_to(program)
+    path.write_text(f'#!/bin/sh\nexec {link} -c {home.conf} "$@"\n')
     path.chmod(0o755)
 
 
@@ -330,6 +333,20 @@ def test_client(home, ssh, workdir, ours, whose):
         ssh.directory.joinpath("authorized").write_text("")
         done = send(ssh, path, client=client)
         assert done.returncode == 3 and "Connection problem with ssh" in done.stderr, done
+
+
+@needs_client
+def test_barman_wal_restore(home, ssh, workdir):
+    """What went in by the one of Barman's clients comes back by the other."""
+    let_serve(ssh, WALDEN, home)
+    assert send(ssh, make_wal(workdir / NAME, NAME)).returncode == 0
+    assert home.archive().returncode == 0
+    to = workdir / "restored"
+    command = [RESTORE, "-U", ssh.user, "127.0.0.1", "main"]
+    assert execute([*command, "--test", NAME, to], env=ssh.environment).returncode == 0
+    done = execute([*command, NAME, to], env=ssh.environment)
+    assert done.returncode == 0 and to.read_bytes() == DATA, done
+    assert execute([*command, OTHER, to], env=ssh.environment).returncode == 1
 
 
 @needs_client

@@ -7,6 +7,7 @@
 
 #include <nettle/md5.h>
 #include <nettle/sha2.h>
+#include <stdbool.h>
 
 enum Algorithm { SHA256, MD5, ALGORITHMS };
 enum { DIGEST_HEX_ROOM = 2 * SHA256_DIGEST_SIZE + 1 };
@@ -27,18 +28,20 @@ extern const DigestKind digest_kinds[ALGORITHMS];
     X(nettle_sha256_update)
 #define DIGEST_FIELD(name) __typeof__(name) *name;
 
-/* Both of them at once */
+/* One of them or both at once */
 typedef struct Digest {
     DIGEST_FUNCTIONS(DIGEST_FIELD)
+    bool wanted[ALGORITHMS];
     struct sha256_ctx sha256;
     struct md5_ctx md5;
 } Digest;
 
-/* ERR_UNSUPPORTED when the library is missing. */
+/* Nothing is wanted yet: set that before the first push. ERR_UNSUPPORTED when the library is
+ * missing. */
 int digest_begin(Digest *ret_digest);
 void digest_push(Digest *digest, const void *data, size_t size);
 
-/* In hex, lower case */
+/* In hex, lower case; "" for what is not wanted */
 void digest_finish(Digest *digest, char ret_texts[ALGORITHMS][DIGEST_HEX_ROOM]);
 
 #endif

@@ -189,6 +189,8 @@ receive_wal(Reception *self, struct archive_entry *entry, const char *name)
     TRY(atomic_open(self->directory, name, 0666, &parcel->file));
     Target target = {.fd = parcel->file.fd};
     TRY(digest_begin(&target.digest));
+    for (int i = 0; i < ALGORITHMS; i++) /* which list comes is not known yet */
+        target.digest.wanted[i] = true;
     TRY(wrap(receive_contents(self, size, write_piece, &target), "'%s'", name));
     digest_finish(&target.digest, self->digests);
 

@@ -102,6 +102,7 @@ send_members(const Sending *self, const ParcelSource *source)
     char digests[ALGORITHMS][DIGEST_HEX_ROOM];
     enum Algorithm algorithm = source->md5 ? MD5 : SHA256;
     TRY(digest_begin(&digest));
+    digest.wanted[algorithm] = true;
     TRY(send_header(self, source->name, source->size, source->mtime));
     TRY(send_contents(self, source, &digest));
     digest_finish(&digest, digests);

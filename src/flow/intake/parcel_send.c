@@ -24,7 +24,6 @@ enum { BLOCK = 256 << 10, LAST_PIECE = 10240, PIECE = 24 * LAST_PIECE };
     X(archive_error_string)                                                                        \
     X(archive_write_close)                                                                         \
     X(archive_write_data)                                                                          \
-    X(archive_write_fail)                                                                          \
     X(archive_write_free)                                                                          \
     X(archive_write_header)                                                                        \
     X(archive_write_new)                                                                           \
@@ -39,17 +38,17 @@ typedef struct Sending {
     struct archive *archive;
     struct archive_entry *entry;
     int to_fd;
-    bool broken; /* it could not be written, and the error is recorded */
+    bool broken; /* it failed, and the error is recorded: nothing is written any more */
 } Sending;
 
-/* For libarchive */
+/* For libarchive, which must not hear of a failure: it would not free its buffer then. */
 static la_ssize_t
 on_write(struct archive *archive, void *context, const void *data, size_t size)
 {
     Sending *self = context;
     (void)archive;
     self->broken = self->broken || file_write(self->to_fd, data, size, "the tar stream") < 0;
-    return self->broken ? ARCHIVE_FATAL : (la_ssize_t)size;
+    return (la_ssize_t)size;
 }
 
 static int
@@ -131,8 +130,7 @@ parcel_send(const ParcelSource *source, int to_fd)
         result = check(&self, self.archive_write_open(self.archive, &self, NULL, on_write, NULL));
     if (result == 0)
         result = send_members(&self, source);
-    if (result < 0)
-        self.archive_write_fail(self.archive); /* else it would write an end when it is freed */
+    self.broken = result < 0; /* freeing it would write an end of the stream */
     self.archive_entry_free(self.entry);
     self.archive_write_free(self.archive);
     return result;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: PostgreSQL
  * walden [GLOBAL OPTIONS] COMMAND [OPTIONS] [ARGUMENTS]: reads the command line and the
  * configuration, becomes the archive's owner, and calls the command from the table in
- * command/commands.c. */
+ * command/commands.c. Called by the name of one of Barman's clients, it is that client. */
 #include "base/log.h"
 #include "base/user.h"
+#include "command/client.h"
 #include "command/command.h"
 #include "command/options.h"
 #include "version.h"
@@ -180,14 +181,26 @@ printed(void)
     return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* Other programs that this one is when it is called by their names */
+static const struct {
+    const char *name;
+    int (*main)(int argc, char **argv);
+} programs[] = {
+    {"barman-wal-archive", client_wal_archive},
+};
+
 int
 main(int argc, char **argv)
 {
     const char *given[OPTIONS_MAX];
+    const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     int first = 0;
     umask(umask(0) | 022); /* nobody else writes into an archive, whatever the caller's mask */
     if (hold_standard_descriptors() != EXIT_DONE)
         return exit_early(EXIT_FAILED, argv);
+    for (size_t i = 0; i < COUNT_OF(programs) && argc > 0; i++)
+        if (strcmp(slash ? slash + 1 : argv[0], programs[i].name) == 0)
+            return programs[i].main(argc, argv);
     if (options_parse(argc, argv, globals, COUNT_OF(globals), true, given, &first) < 0 ||
         check_globals(given) < 0)
         return usage_failure("[OPTIONS] COMMAND [ARGUMENTS]", exit_early(EXIT_USAGE, argv));

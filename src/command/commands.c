@@ -5,15 +5,18 @@
 #include "base/log.h"
 #include "config/secret.h"
 
+/* clang-format off */
 static const Command *const commands[] = {
     &command_archive_wal,
     &command_check,
+    &command_check_wal_archive,
     &command_cron,
     &command_delete_wals,
     &command_diagnose,
     &command_get_wal,
     &command_list_servers,
     &command_metrics,
+    &command_put_wal,
     &command_rebuild_xlogdb,
     &command_receive_wal,
     &command_replication_status,
@@ -24,6 +27,7 @@ static const Command *const commands[] = {
     &command_switch_wal,
     &command_verify,
 };
+/* clang-format on */
 
 const Command *const *
 command_all(size_t *ret_count)

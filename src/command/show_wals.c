@@ -292,7 +292,7 @@ const Command command_show_wals = {
     .argument_max = 1,
     .summary = "what WAL the archive holds, and what is missing",
     .help = "Reads the catalog, the history files and a few headers, and tells for each\n"
-            "timeline: segments without a break, gaps, partial segments, sizes and times, and\n"
+            "timeline: segments without a break, gaps, partial segments, sizes, times, and\n"
             "from where to where can be recovered. Whether the files are really there, and\n"
             "sound, is for `walden verify`.\n"
             "\n"

@@ -43,9 +43,9 @@ static void
 set_volume(json_t *object, const Wals *wals, uint64_t segments, int64_t stored)
 {
     double ratio = wals_ratio(wals, segments, stored);
-    json_object_set_new(object, "segments", json_integer((json_int_t)segments));
-    json_object_set_new(object, "wal_bytes",
-                        json_integer((json_int_t)(segments * wals->holdings.segment_size)));
+    json_int_t count = (json_int_t)segments, size = wals->holdings.segment_size;
+    json_object_set_new(object, "segments", json_integer(count));
+    json_object_set_new(object, "wal_bytes", json_integer(count * size));
     json_object_set_new(object, "stored_bytes", json_integer(stored));
     if (ratio > 0)
         json_object_set_new(object, "ratio", json_real(round(ratio * 1000) / 1000));

@@ -22,7 +22,6 @@
 #include "flow/hook.h"
 #include "flow/intake/intake.h"
 #include "flow/queue/queue.h"
-#include "wal/identity.h"
 
 #include <sched.h>
 #include <sys/resource.h>
@@ -311,15 +310,6 @@ archive_queue(Run *run)
     return aborted ? 0 : reject_strangers(run);
 }
 
-static void
-set_gate(const ServerConfig *server, Gate *gate)
-{
-    gate->level = wal_validation_parse(server->wal_validation);
-    gate->grace = server->incoming_grace;
-    if (identity_read(server->backup_directory, &gate->system_id) < 0)
-        log_warning("%s; archiving without knowing the cluster", error_last()->text);
-}
-
 /* A received file is whole when it gets its name, and a partial one that is not the last is whole,
  * too: there is nothing to wait for. */
 static void
@@ -328,7 +318,7 @@ set_recipe(Run *run, Arena *arena)
     run->recipe.directory = run->archiver->directory;
     run->recipe.plain = run->archiver->received;
     custom_codec_init(run->server, arena, &run->recipe.custom);
-    set_gate(run->server, &run->recipe.gate);
+    gate_init(run->server, &run->recipe.gate);
     if (run->archiver->received)
         run->recipe.gate.grace = 0;
 }

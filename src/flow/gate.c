@@ -6,7 +6,9 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "flow/recode/reader.h"
+#include "wal/identity.h"
 
 #include <stdarg.h>
 
@@ -18,6 +20,15 @@ wal_validation_parse(const char *text)
     if (strcmp(text, "off") == 0)
         return VALIDATE_OFF;
     return strcmp(text, "full") == 0 ? VALIDATE_FULL : VALIDATE_HEADER;
+}
+
+void
+gate_init(const ServerConfig *server, Gate *ret_gate)
+{
+    *ret_gate = (Gate){.level = wal_validation_parse(server->wal_validation),
+                       .grace = server->incoming_grace};
+    if (identity_read(server->backup_directory, &ret_gate->system_id) < 0)
+        log_warning("%s; archiving without knowing the cluster", error_last()->text);
 }
 
 int

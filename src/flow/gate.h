@@ -4,6 +4,7 @@
 #ifndef WALDEN_FLOW_GATE_H
 #define WALDEN_FLOW_GATE_H
 
+#include "config/config.h"
 #include "flow/recode/codec.h"
 #include "wal/page.h"
 
@@ -19,6 +20,9 @@ typedef struct Gate {
 
 /* "off", "header", "full" */
 WalValidation wal_validation_parse(const char *text);
+
+/* As the server's configuration and its identity.json say; one that cannot be read is warned of. */
+void gate_init(const ServerConfig *server, Gate *ret_gate);
 
 /* Named outcomes of the checks below */
 enum {

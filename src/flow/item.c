@@ -81,13 +81,9 @@ end_item(Item *item, int result, const GateFinding *finding)
 }
 
 static int
-open_source(const Recipe *recipe, Item *item)
+note_source(Item *item, const char *path)
 {
-    AUTO(free) char *path = mem_printf("%s/%s", recipe->directory, item->wal.name);
-    if (lstat(path, &item->source) < 0)
-        return fail_errno("open '%s'", path);
-    item->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (item->fd < 0 || fstat(item->fd, &item->source) < 0)
+    if (fstat(item->fd, &item->source) < 0)
         return fail_errno("open '%s'", path);
     if (!S_ISREG(item->source.st_mode))
         return fail(ERR_DATA, "'%s' is not a regular file any more", path);
@@ -96,21 +92,33 @@ open_source(const Recipe *recipe, Item *item)
     return 0;
 }
 
-bool
-item_examine(const Recipe *recipe, const char *name, Item *ret_item)
+static int
+open_source(const Recipe *recipe, Item *item)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", recipe->directory, item->wal.name);
+    if (lstat(path, &item->source) < 0)
+        return fail_errno("open '%s'", path);
+    item->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    return item->fd < 0 ? fail_errno("open '%s'", path) : note_source(item, path);
+}
+
+static void
+begin_item(const char *name, Item *ret_item)
 {
     Item fresh = {.fd = -1, .wal = {.kind = wal_kind(name)}};
     snprintf(fresh.wal.name, sizeof(fresh.wal.name), "%s", name);
     *ret_item = fresh; /* whose old name may be the one that we were given */
-    name = ret_item->wal.name;
+}
+
+/* opened: was it, or why not? */
+static bool
+examine(const Recipe *recipe, int opened, Item *ret_item)
+{
+    const char *name = ret_item->wal.name;
     GateFinding finding = {0};
     char head[HEAD];
     size_t got = 0;
-    int result = open_source(recipe, ret_item);
-    if (result < 0 && error_last()->os_error == ENOENT) {
-        ret_item->state = ITEM_GONE;
-        return false;
-    }
+    int result = opened;
     if (result == 0)
         result = file_read(ret_item->fd, head, sizeof(head), name, &got);
     /* As a file that does not become whole, it must not hold up the others for ever. What was
@@ -137,6 +145,28 @@ item_examine(const Recipe *recipe, const char *name, Item *ret_item)
     if (finding.known)
         ret_item->facts = finding.facts;
     return true;
+}
+
+bool
+item_examine(const Recipe *recipe, const char *name, Item *ret_item)
+{
+    begin_item(name, ret_item);
+    int result = open_source(recipe, ret_item);
+    if (result < 0 && error_last()->os_error == ENOENT) {
+        ret_item->state = ITEM_GONE;
+        return false;
+    }
+    return examine(recipe, result, ret_item);
+}
+
+bool
+item_examine_open(const Recipe *recipe, const char *name, int fd, Item *ret_item)
+{
+    begin_item(name, ret_item);
+    ret_item->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    bool good = ret_item->fd >= 0 && lseek(fd, 0, SEEK_SET) == 0;
+    int result = good ? note_source(ret_item, name) : fail_errno("read '%s'", name);
+    return examine(recipe, result, ret_item);
 }
 
 bool
@@ -343,15 +373,21 @@ int
 item_compare(const Recipe *recipe, const Item *item)
 {
     AUTO(close) int fd = -1;
+    int found = store_read(recipe->store, item->wal.name, &fd);
+    if (found == STORE_MISSING)
+        return fail(ERR_IO, "'%s' vanished from the archive", item->wal.name);
+    TRY(found);
+    return item_compare_with(recipe, item, fd);
+}
+
+int
+item_compare_with(const Recipe *recipe, const Item *item, int fd)
+{
     AUTO(reader) Reader *source = NULL;
     AUTO(reader) Reader *archived = NULL;
     const CodecClass *class = NULL;
     bool encrypted = false;
     struct stat st;
-    int found = store_read(recipe->store, item->wal.name, &fd);
-    if (found == STORE_MISSING)
-        return fail(ERR_IO, "'%s' vanished from the archive", item->wal.name);
-    TRY(found);
     if (fstat(fd, &st) < 0)
         return fail_errno("stat '%s'", item->wal.name);
     /* The other link of a file that a crash left with both its names */

@@ -47,6 +47,10 @@ typedef struct Recipe {
  * INVALID, GONE, FAILED); else its state is not set yet. */
 bool item_examine(const Recipe *recipe, const char *name, Item *ret_item);
 
+/* The same for a file that is open and need not have a name yet. The item has a descriptor of its
+ * own. */
+bool item_examine_open(const Recipe *recipe, const char *name, int fd, Item *ret_item);
+
 /* Does the source's name still lead to the file that was examined, and was that not changed? */
 bool item_is_current(const Recipe *recipe, const Item *item);
 
@@ -57,6 +61,9 @@ void item_store(const Recipe *recipe, Coder **compressor, Item *item);
 /* Compares an open source file with what the archive has under the name: ITEM_SAME, ITEM_DIFFERENT,
  * or <0. */
 int item_compare(const Recipe *recipe, const Item *item);
+
+/* The same with another open file in place of the archived one. */
+int item_compare_with(const Recipe *recipe, const Item *item, int fd);
 
 /* What the archive has under the name, as its catalog row says it; STORE_MISSING. */
 int archived_row(const Store *store, const CustomCodec *custom, const char *name, WalFile *ret_row);

@@ -503,7 +503,7 @@ test_models(void **state)
     assert_int_equal(unlink(path), 0);
     assert_done(dir_make(path));
     load_home(site, text);
-    assert_message(site, "pg", "active model: read '");
+    assert_message(site, "pg", "active model: '");
     assert_int_equal(rmdir(path), 0);
     load_home(site, text);
     assert_false(config_find_server(site->config, "pg")->disabled);

@@ -136,7 +136,7 @@ test_unreadable(void **state)
     assert_fails(read_all(site, &backups), ERR_IO, "meta");
     unlink(site_path(site, "meta"));
     assert_done(dir_make(site_path(site, "base/A/backup.info")));
-    assert_fails(read_all(site, &backups), ERR_IO, "backup.info");
+    assert_fails(read_all(site, &backups), ERR_DATA, "backup.info");
     assert_int_equal(rmdir(site_path(site, "base/A/backup.info")), 0);
     put_text(site, "base/A/backup.info", "status=DONE\n");
     assert_fails(read_all(site, &backups), ERR_DATA, "'A' has no begin_wal");

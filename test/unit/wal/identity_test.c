@@ -39,7 +39,7 @@ test_identity(void **state)
     }
     unlink(path);
     assert_done(dir_make(path));
-    assert_fails(identity_read(dir, &id), ERR_IO, "identity.json");
+    assert_fails(identity_read(dir, &id), ERR_DATA, "identity.json");
     scratch_remove(dir);
 }
 

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * How a client reaches the archive's host: by ssh, with each word of the command quoted for the
+ * shell there. */
+#include "command/client.h"
+
+#include "base/proc.h"
+
+/* After this time ssh is ended, whatever hangs; PostgreSQL asks again by itself. */
+enum { TIMEOUT_MS = 10 * 60 * 1000 };
+
+static void
+append_quoted(Str *line, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-_=./:@%+,";
+    str_append(line, line->length ? " " : "");
+    if (*word && word[strspn(word, plain)] == '\0') {
+        str_append(line, word);
+        return;
+    }
+    str_append(line, "'");
+    for (; *word; word++)
+        if (*word == '\'')
+            str_append(line, "'\\''");
+        else
+            str_append_part(line, word, 1);
+    str_append(line, "'");
+}
+
+static void
+pass_on(void *context, bool is_stderr, const char *line)
+{
+    (void)context;
+    fprintf(is_stderr ? stderr : stdout, "%s\n", line);
+}
+
+int
+client_call(const ClientTarget *target, const char *const *words, int stdin_fd, int *ret_status)
+{
+    AUTO(str) Str command = {0};
+    AUTO(free) char *where = mem_printf("%s@%s", target->user, target->host);
+    append_quoted(&command, "barman");
+    if (target->config) {
+        AUTO(free) char *config = mem_printf("--config=%s", target->config);
+        append_quoted(&command, config);
+    }
+    for (; *words; words++)
+        append_quoted(&command, *words);
+    const char *argv[] = {"ssh", "-q", "-T", NULL, NULL, NULL, NULL, NULL};
+    size_t count = 3;
+    if (target->port) {
+        argv[count++] = "-p";
+        argv[count++] = target->port;
+    }
+    argv[count++] = where;
+    argv[count++] = str_text(&command);
+    ProcSpec spec = {.argv = argv,
+                     .stdin_fd = stdin_fd,
+                     .stdout_fd = -1,
+                     .on_line = pass_on,
+                     .timeout_ms = TIMEOUT_MS};
+    return proc_run(&spec, ret_status);
+}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: PostgreSQL
+"""The tar streams of put-wal, good and bad, and a way to this host by ssh that touches nothing of
+the system's configuration."""
+
+import contextlib
+import getpass
+import hashlib
+import io
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tarfile
+
+from home import TIMEOUT
+from pg import give
+from support import wait_for
+
+SSHD = "/usr/sbin/sshd"
+TIME = 1_700_000_000
+
+
+def member(name, data=b"", **fields):
+    """A member for parcel()."""
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    info.mtime = TIME
+    info.mode = 0o600
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, data
+
+
+def checksums(name, data, algorithm="sha256", mark="*"):
+    """The member that holds the checksum."""
+    text = f"{hashlib.new(algorithm, data).hexdigest()} {mark}{name}\n".encode()
+    return member(f"{algorithm.upper()}SUMS", text)
+
+
+def pack(*members, form=tarfile.PAX_FORMAT):
+    """The stream of these members."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w", format=form) as tar:
+        for info, data in members:
+            tar.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def parcel(name, data, form=tarfile.PAX_FORMAT, **fields):
+    """The stream as Barman's client sends it."""
+    return pack(member(name, data, **fields), checksums(name, data), form=form)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Ssh:
+    """A server of this test's own on 127.0.0.1, with keys of its own. Before the programs in
+    `directory`/bin nothing else is found by who comes that way; `environment` has an `ssh` that comes."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.bin = self.directory / "bin"
+        client_bin = self.directory / "client"
+        for path in (self.bin, client_bin):
+            path.mkdir(parents=True)
+        self.port = free_port()
+        self.user = getpass.getuser()
+        for key in ("host", "user"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.directory / key], check=True
+            )
+        give(self.directory / "user")  # a test's server comes by it, too
+        shutil.copy(self.directory / "user.pub", self.directory / "authorized")
+        (self.directory / "server.conf").write_text(
+            f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.directory}/host\nUsePAM no\n"
+            f"AuthorizedKeysFile {self.directory}/authorized\nStrictModes no\nPidFile none\n"
+            f"PermitRootLogin prohibit-password\nSetEnv PATH={self.bin}:{os.environ['PATH']}\n"
+        )
+        (self.directory / "client.conf").write_text(
+            f"Host *\nPort {self.port}\nIdentityFile {self.directory}/user\nIdentitiesOnly yes\n"
+            "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nBatchMode yes\n"
+        )
+        wrapper = client_bin / "ssh"
+        wrapper.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {self.directory}/client.conf "$@"\n')
+        wrapper.chmod(0o755)
+        self.environment = dict(os.environ, PATH=f"{client_bin}:{os.environ['PATH']}")
+
+    @contextlib.contextmanager
+    def serving(self):
+        pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # where sshd wants to lock itself up
+        log = open(self.directory / "sshd.log", "wb")
+        command = [SSHD, "-D", "-e", "-f", self.directory / "server.conf"]
+        with log, subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log) as process:
+            try:
+                wait_for(self.answers, timeout=TIMEOUT, what="sshd")
+                yield self
+            finally:
+                process.terminate()
+
+    def answers(self):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as to:
+            return to.recv(4) == b"SSH-"
+        return False

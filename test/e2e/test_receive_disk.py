@@ -13,7 +13,6 @@ import pytest
 from faults import fault_environment
 from home import Home
 from support import beside, wait_for
-from test_disk_full import Disk, as_root
 from wal import MIB, segment_name
 from walsender import Gone, lsn_text, received, receiving, wal
 
@@ -230,21 +229,19 @@ def test_a_failed_sync_is_never_made_up_for(site, sender, workdir):
 
 
 @pytest.fixture
-def disk(workdir):
-    disk = Disk(workdir / "disk", 2 * 1024 + 512)
-    yield disk
-    as_root("umount", disk.path)
+def small(disk):
+    return disk("disk", 2 * 1024 + 512)
 
 
 @pytest.mark.parametrize("when", ["at once", "in the stream"])
-def test_no_room(site, sender, disk, workdir, when):
+def test_no_room(site, sender, small, workdir, when):
     """It ends and says what is to be done; it goes on when there is room."""
-    site.streaming = sender.receiver = disk.path / "streaming"
+    site.streaming = sender.receiver = small.path / "streaming"
     site.configure(streaming_wals_directory=site.streaming)
     data, platter = wal(FIRST, 5), Platter(site, workdir / "done")
     env = fault_environment(site.streaming, done=workdir / "done")
     if when == "at once":
-        disk.fill()
+        small.fill()
     for _ in range(2):
         code, err, client = receive_all(site, sender, data, platter, env=env)
         assert code == 1 and "No space left on device" in err, err
@@ -252,23 +249,23 @@ def test_no_room(site, sender, disk, workdir, when):
     if when == "in the stream":
         assert received(site)[: 2 * MIB] == data[: 2 * MIB]
         assert segment_name(FIRST + 2) in err
-    disk.resize(16 * 1024)
+    small.resize(16 * 1024)
     code, err, client = receive_all(site, sender, data, platter, env=env)
     assert code == 0, err
     assert client.start == (START if when == "at once" else START + 2 * MIB)
     assert received(site) == data
 
 
-def test_no_room_for_a_history(site, sender, disk, clock):
+def test_no_room_for_a_history(site, sender, small, clock):
     """In the middle of a stream that was long at work: the same end."""
-    site.streaming = disk.path
+    site.streaming = small.path
     site.configure(streaming_wals_directory=site.streaming)
     sender.histories[2] = f"1\t{lsn_text(START + MIB)}\treason\n"
     with receiving(site, env=clock.env) as receiver:
         client = sender.accept().begin()
         client.wal(START, wal(FIRST, 1))
         client.flushed(START + MIB)
-        disk.fill()
+        small.fill()
         client.switch(2, START + MIB)
         client.until_gone()
         code, err = receiver.end()

@@ -270,7 +270,7 @@ def test_no_room_for_a_history(site, sender, small, clock):
         client.until_gone()
         code, err = receiver.end()
         assert code == 1 and "No space left on device" in err and "free space" in err
-    disk.empty()
+    small.empty()
     sender.timeline = 2
     with receiving(site):
         client = sender.accept().begin()

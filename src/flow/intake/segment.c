@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { WRITE_BACK = 1 << 20 }; /* bytes after which the disk may begin */
+enum { WRITE_BACK = 4 << 20 }; /* bytes after which the disk may begin; 1 MiB cost twice the time */
 
 static char *
 partial_path(const Segment *segment)

@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { WRITE_AHEAD = 1 << 20 };
+enum { WRITE_AHEAD = 4 << 20 };
 
 struct Store {
     char *directory;

@@ -202,7 +202,11 @@ int
 store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_t *ret_size)
 {
     struct stat st;
-    if (!put->adopted)
+    /* An adopted file may never have been synced by whoever wrote it. That is all there is to do
+     * for it, so here, where it is done for several files at once. */
+    if (put->adopted)
+        TRY(file_sync(put->file.fd, put->file.name));
+    else
         TRY(file_copy_attributes(source_fd, source, put->file.fd, put->file.name));
     if (fstat(put->file.fd, &st) < 0)
         return fail_errno("stat '%s'", put->file.name);
@@ -215,9 +219,9 @@ int
 store_put_publish(StorePut *put)
 {
     int source_fd = put->file.fd;
-    /* Without this the name could survive a crash of the machine and the contents not. An adopted
-     * file may never have been synced by whoever wrote it. */
-    TRY(file_sync(put->file.fd, put->file.name));
+    /* Without this the name could survive a crash of the machine and the contents not. */
+    if (!put->adopted)
+        TRY(file_sync(put->file.fd, put->file.name));
     int result = atomic_publish(&put->file);
     if (put->adopted && put->file.fd != source_fd)
         put->store->links_fail = true;

@@ -52,7 +52,7 @@ int store_put_fd(const StorePut *put);
 int store_put_write(void *context, const void *data, size_t size);
 
 /* All is written: gives the file the attributes of the source (mode, times, user attributes); an
- * adopted file is left as it is. *ret_size is what the archive now spends on it. */
+ * adopted file is only synced. *ret_size is what the archive now spends on it. */
 int store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_t *ret_size);
 
 /* Makes a finished put's contents durable and gives it its name. STORE_EXISTS when the name is

@@ -9,14 +9,12 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "base/sink.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-/* Takes a piece of output. 0 or <0. */
-typedef int Sink(void *context, const void *data, size_t size);
 
 typedef struct Coder Coder;
 typedef struct CodecClass CodecClass;

@@ -160,6 +160,15 @@ segment_finish(Segment *segment)
 }
 
 void
+segment_forget(const char *directory, const char *name)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", directory, name);
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
+void
 segment_close(Segment *segment)
 {
     if (segment->named_at)

@@ -42,4 +42,7 @@ int segment_finish(Segment *segment);
 
 void segment_close(Segment *segment);
 
+/* Takes a finished segment out of the kernel's cache, if it is still there: advice only. */
+void segment_forget(const char *directory, const char *name);
+
 #endif

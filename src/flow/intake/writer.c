@@ -7,13 +7,14 @@
 
 #include "base/mem.h"
 #include "flow/intake/segment.h"
+#include "wal/name.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { QUEUE_ITEMS = 1024, QUEUE_BYTES = 16 << 20 };
+enum { QUEUE_ITEMS = 1024, QUEUE_BYTES = 16 << 20, CACHED_SEGMENTS = 4 };
 
 typedef struct Item {
     void *memory;
@@ -55,6 +56,21 @@ tell(WalWriter *writer, Lsn written, Lsn flushed)
         wake(writer);
 }
 
+/* Who catches up with many segments would fill the memory of this host with them, in the place of
+ * what others need, and memory that is taken anew is slower than that which was just given back. The
+ * archiver finds the newest few in the cache, and has to fetch the others only if it is far behind.
+ */
+static void
+forget_older(const WriterSpec *spec, Lsn end)
+{
+    char name[WAL_NAME_ROOM];
+    uint64_t distance = (uint64_t)spec->segment_size * CACHED_SEGMENTS;
+    if (end - spec->start <= distance)
+        return;
+    wal_segment_name(spec->timeline, end - distance - spec->segment_size, spec->segment_size, name);
+    segment_forget(spec->directory, name);
+}
+
 static int
 write_item(WalWriter *writer, const char *data, size_t size, Lsn *at, Lsn *flushed)
 {
@@ -71,6 +87,7 @@ write_item(WalWriter *writer, const char *data, size_t size, Lsn *at, Lsn *flush
         size -= part;
         if (segment->filled == segment->size) {
             TRY(segment_finish(segment));
+            forget_older(spec, *at);
             *flushed = *at;
         }
         tell(writer, *at, *flushed);

@@ -10,7 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 
-enum { WRITE_BACK = 4 << 20 }; /* bytes after which the disk may begin; 1 MiB cost twice the time */
+enum {
+    WRITE_BACK = 4 << 20, /* bytes after which the disk may begin; 1 MiB cost twice the time */
+    PREPARE = 1 << 20,    /* bytes */
+};
 
 static char *
 partial_path(const Segment *segment)
@@ -20,8 +23,10 @@ partial_path(const Segment *segment)
 
 /* pg_receivewal takes only files of size 0 or of the full size. */
 static int
-fill_up(int fd, const char *path, uint32_t size)
+fill_up(Segment *segment, const char *path)
 {
+    int fd = segment->fd;
+    uint32_t size = segment->size;
     struct stat st;
     if (fstat(fd, &st) < 0)
         return fail_errno("stat '%s'", path);
@@ -31,6 +36,8 @@ fill_up(int fd, const char *path, uint32_t size)
         return hint(fail(ERR_DATA, "'%s' is %lld bytes long, and a segment has only %u", path,
                          (long long)st.st_size, size),
                     "move it out of the way");
+    /* Bytes that it holds already are not to be touched. */
+    segment->prepared = st.st_size == 0 ? 0 : size;
     if (st.st_size == (off_t)size)
         return 0;
     if (st.st_size > 0)
@@ -77,7 +84,7 @@ segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, L
         TRY(open_nameless(&segment, (uint32_t)(begins - lsn)));
     else
         segment.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int result = segment.fd < 0 ? fail_errno("open '%s'", path) : fill_up(segment.fd, path, size);
+    int result = segment.fd < 0 ? fail_errno("open '%s'", path) : fill_up(&segment, path);
     if (result < 0)
         segment_close(&segment);
     else
@@ -96,20 +103,42 @@ segment_mark(const char *directory, const char *name)
     return dir_sync(directory);
 }
 
-int
-segment_write(Segment *segment, const void *data, size_t size)
+static int
+write_at(const Segment *segment, const char *data, size_t size, uint32_t at)
 {
-    assert(size <= segment->size - segment->filled);
     while (size > 0) {
-        ssize_t n = pwrite(segment->fd, data, size, (off_t)segment->filled);
+        ssize_t n = pwrite(segment->fd, data, size, (off_t)at);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return fail_errno("write '%s/%s.partial'", segment->directory, segment->name);
-        data = (const char *)data + n;
+        data += n;
         size -= (size_t)n;
-        segment->filled += (uint32_t)n;
+        at += (uint32_t)n;
     }
+    return 0;
+}
+
+int
+segment_prepare(Segment *segment, size_t size)
+{
+    static const char zeros[64 << 10];
+    if (segment->filled + size <= segment->prepared)
+        return 0;
+    uint32_t at = segment->prepared > segment->filled ? segment->prepared : segment->filled;
+    uint32_t end = segment->size - at < PREPARE ? segment->size : at + PREPARE;
+    for (; at < end; at += sizeof(zeros))
+        TRY(write_at(segment, zeros, end - at < sizeof(zeros) ? end - at : sizeof(zeros), at));
+    segment->prepared = end;
+    return 0;
+}
+
+int
+segment_write(Segment *segment, const void *data, size_t size)
+{
+    assert(size <= segment->size - segment->filled);
+    TRY(write_at(segment, data, size, segment->filled));
+    segment->filled += (uint32_t)size;
     if (segment->filled - segment->started >= WRITE_BACK) {
         /* So that fsync finds little to do; a hint, whose failure does not matter. */
         (void)sync_file_range(segment->fd, (off_t)segment->started,

@@ -15,6 +15,7 @@ typedef struct Segment {
     const char *directory;
     uint32_t size, filled; /* bytes */
     uint32_t started;      /* up to where the kernel was told to write back */
+    uint32_t prepared;     /* up to where it has blocks; only where nothing was before */
     bool fresh;            /* size and name are not yet synced */
     uint32_t named_at;     /* has no name before it is filled so far; 0: has one */
     AtomicFile nameless;   /* until then: fd is this one's */
@@ -30,6 +31,10 @@ int segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t siz
 
 /* Makes an empty NAME.partial, durably: there a receiver begins that finds nothing newer. */
 int segment_mark(const char *directory, const char *name);
+
+/* Sees to it that bytes of this number can be added in blocks that the file has already: a sync
+ * that finds new ones has to write the file system's journal, too. */
+int segment_prepare(Segment *segment, size_t size);
 
 /* Adds bytes; no more than fit. */
 int segment_write(Segment *segment, const void *data, size_t size);

@@ -91,6 +91,24 @@ take_messages(Stream *stream)
     return INTAKE_MORE;
 }
 
+/* From the writer's thread, while the disk keeps us. */
+static void
+report_stall(void *context, const WriterProgress *progress)
+{
+    const Stream *stream = context;
+    /* A failure shows when we are back. */
+    (void)pg_stream_report(stream->connection, progress->written, progress->flushed, false);
+}
+
+static void
+go(Stream *stream)
+{
+    int64_t start = clock_ms();
+    writer_go(stream->writer);
+    if (clock_ms() - start >= WRITER_STALL_MS)
+        stream->heard_ms = clock_ms(); /* it was us who did not listen */
+}
+
 static int
 report(Stream *stream, const WriterProgress *progress, bool ask)
 {
@@ -137,6 +155,8 @@ pump(Stream *stream)
         int intake = take_messages(stream);
         if (intake < 0)
             return intake;
+        if (stream->synchronous)
+            go(stream);
         WriterProgress progress = writer_progress(stream->writer);
         if (progress.failed)
             return fail(ERR_IO, "the WAL cannot be written"); /* the writer knows better */
@@ -233,7 +253,9 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
                          .start = spec->from.lsn,
                          .begins = spec->begins,
                          .synchronous = stream.synchronous,
-                         .release = pg_message_free};
+                         .release = pg_message_free,
+                         .stalled = report_stall,
+                         .context = &stream};
     result = writer_start(&writer, &stream.writer);
     ret_result->disk_failed = result < 0;
     if (result == 0)

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The thread that owns the files of the receiver. It takes whatever has come meanwhile, writes it,
- * and syncs once for all of that: while the disk is busy with one sync, the next group gathers.
- * "Flushed" is told only of what an fsync has covered. After the first failure nothing is written
- * any more: what the kernel lost in a failed fsync it would not tell a second time. */
+ * The receiver's files have one owner at a time: the writer's thread, or, when a commit waits for
+ * little, the caller itself, so that nobody else has to wake up first. The owner takes whatever has
+ * come meanwhile, writes it, and syncs once for all of that: while the disk is busy with one sync,
+ * the next group gathers. "Flushed" is told only of what an fsync has covered. After the first
+ * failure nothing is written any more: what the kernel lost in a failed fsync it would not tell a
+ * second time. */
 #include "flow/intake/writer.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "flow/intake/segment.h"
 #include "wal/name.h"
@@ -14,7 +17,14 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { QUEUE_ITEMS = 1024, QUEUE_BYTES = 16 << 20, CACHED_SEGMENTS = 4 };
+enum {
+    QUEUE_ITEMS = 1024,
+    QUEUE_BYTES = 16 << 20,
+    OWN_HANDS_BYTES = 256 << 10, /* more than that is left to the thread */
+    CACHED_SEGMENTS = 4,
+};
+
+typedef enum Owner { OWNER_NONE, OWNER_THREAD, OWNER_CALLER } Owner;
 
 typedef struct Item {
     void *memory;
@@ -26,11 +36,18 @@ struct WalWriter {
     WriterSpec spec;
     pthread_t thread;
     int event_fd;
-    Segment segment; /* the thread's */
-    Error error;     /* set before progress.failed */
+    Error error; /* set before progress.failed */
 
-    pthread_mutex_t mutex; /* for all below */
-    pthread_cond_t work;
+    /* The owner's */
+    Segment segment;
+    Lsn at, flushed;
+    size_t group; /* items that are left of those that were there when the last sync ended */
+
+    pthread_mutex_t mutex;     /* for all below */
+    pthread_cond_t work, calm; /* for the thread; for the caller */
+    Owner owner;
+    int64_t owned_ms;        /* since when it is the caller */
+    bool covers;             /* the thread speaks to the server in the caller's place */
     Item items[QUEUE_ITEMS]; /* a ring */
     size_t first, count, bytes;
     bool starved; /* a push was refused: tell when there is room */
@@ -45,20 +62,21 @@ wake(WalWriter *writer)
 }
 
 static void
-tell(WalWriter *writer, Lsn written, Lsn flushed)
+tell(WalWriter *writer)
 {
     pthread_mutex_lock(&writer->mutex);
-    bool news = flushed != writer->progress.flushed;
-    writer->progress.written = written;
-    writer->progress.flushed = flushed;
+    bool news = writer->flushed != writer->progress.flushed && writer->owner == OWNER_THREAD;
+    writer->progress.written = writer->at;
+    writer->progress.flushed = writer->flushed;
     pthread_mutex_unlock(&writer->mutex);
     if (news)
         wake(writer);
 }
 
 /* Who catches up with many segments would fill the memory of this host with them, in the place of
- * what others need, and memory that is taken anew is slower than that which was just given back. The
- * archiver finds the newest few in the cache, and has to fetch the others only if it is far behind.
+ * what others need, and memory that is taken anew is slower than that which was just given back.
+ * The archiver finds the newest few in the cache, and has to fetch the others only if it is far
+ * behind.
  */
 static void
 forget_older(const WriterSpec *spec, Lsn end)
@@ -72,105 +90,152 @@ forget_older(const WriterSpec *spec, Lsn end)
 }
 
 static int
-write_item(WalWriter *writer, const char *data, size_t size, Lsn *at, Lsn *flushed)
+write_item(WalWriter *writer, const char *data, size_t size)
 {
     const WriterSpec *spec = &writer->spec;
     Segment *segment = &writer->segment;
     while (size > 0) {
         if (segment->fd < 0)
-            TRY(segment_open(spec->directory, spec->timeline, *at, spec->segment_size, spec->begins,
-                             segment));
+            TRY(segment_open(spec->directory, spec->timeline, writer->at, spec->segment_size,
+                             spec->begins, segment));
         size_t room = segment->size - segment->filled, part = size < room ? size : room;
+        if (part <= OWN_HANDS_BYTES && spec->synchronous)
+            TRY(segment_prepare(segment, part));
         TRY(segment_write(segment, data, part));
-        *at += part;
+        writer->at += part;
         data += part;
         size -= part;
         if (segment->filled == segment->size) {
             TRY(segment_finish(segment));
-            forget_older(spec, *at);
-            *flushed = *at;
+            forget_older(spec, writer->at);
+            writer->flushed = writer->at;
         }
-        tell(writer, *at, *flushed);
+        tell(writer);
     }
     return 0;
 }
 
-/* What the thread is to do next */
-typedef enum Work { WORK_WRITE, WORK_SYNC, WORK_END } Work;
+/* What the owner is to do next */
+typedef enum Work { WORK_NONE, WORK_WRITE, WORK_SYNC } Work;
 
-/* Waits for it. dirty: something written is not synced and can be. group: items that are left of
- * those that were there when the last sync ended; a stream that never pauses must not keep a sync
- * waiting. */
+/* Under the mutex, by the owner to be. A stream that never pauses must not keep a sync waiting. */
 static Work
-take_work(WalWriter *writer, bool dirty, size_t *group, Item *ret_item)
+next_work(WalWriter *writer, Item *ret_item)
 {
-    Work work = WORK_END;
-    pthread_mutex_lock(&writer->mutex);
-    for (;;) {
-        bool wanted = writer->spec.synchronous || writer->sync_wanted || writer->stopping;
-        if (dirty && wanted && (*group == 0 || writer->count == 0))
-            work = WORK_SYNC;
-        else if (writer->count > 0)
-            work = WORK_WRITE;
-        if (writer->count == 0)
-            writer->sync_wanted = false; /* what was asked for is covered by this sync */
-        if (work != WORK_END || writer->stopping)
-            break;
-        pthread_cond_wait(&writer->work, &writer->mutex);
+    bool wanted = writer->spec.synchronous || writer->sync_wanted || writer->stopping;
+    bool dirty = writer->flushed < writer->at && !writer->segment.named_at;
+    bool sync = dirty && wanted && (writer->group == 0 || writer->count == 0);
+    if (writer->count == 0)
+        writer->sync_wanted = false; /* what was asked for is covered by this sync */
+    if (writer->progress.failed)
+        return WORK_NONE;
+    if (sync || writer->count == 0)
+        return sync ? WORK_SYNC : WORK_NONE;
+    writer->group = writer->group ? writer->group - 1 : writer->count - 1;
+    *ret_item = writer->items[writer->first];
+    writer->first = (writer->first + 1) % QUEUE_ITEMS;
+    writer->count--;
+    writer->bytes -= ret_item->size;
+    if (writer->starved && writer->bytes <= QUEUE_BYTES / 2) {
+        writer->starved = false;
+        wake(writer);
     }
-    if (work == WORK_WRITE) {
-        *group = *group ? *group - 1 : writer->count - 1;
-        *ret_item = writer->items[writer->first];
-        writer->first = (writer->first + 1) % QUEUE_ITEMS;
-        writer->count--;
-        writer->bytes -= ret_item->size;
-        if (writer->starved && writer->bytes <= QUEUE_BYTES / 2) {
-            writer->starved = false;
-            wake(writer);
-        }
-    }
-    pthread_mutex_unlock(&writer->mutex);
-    return work;
+    return WORK_WRITE;
 }
 
 static int
-do_work(WalWriter *writer)
+do_work(WalWriter *writer, Work work, const Item *item)
 {
-    Lsn at = writer->spec.start, flushed = at;
-    size_t group = 0;
+    if (work == WORK_WRITE) {
+        int result = write_item(writer, item->data, item->size);
+        writer->spec.release(item->memory);
+        return result;
+    }
+    TRY(segment_sync(&writer->segment));
+    writer->flushed = writer->at;
+    tell(writer);
+    return 0;
+}
+
+/* Until there is nothing to do for the owner. With the mutex, which is free while it works. */
+static void
+work_off(WalWriter *writer, Owner owner)
+{
     Item item;
-    for (;;) {
-        int result = 0;
-        bool dirty = flushed < at && !writer->segment.named_at;
-        switch (take_work(writer, dirty, &group, &item)) {
-        case WORK_WRITE:
-            result = write_item(writer, item.data, item.size, &at, &flushed);
-            writer->spec.release(item.memory);
-            TRY(result);
-            break;
-        case WORK_SYNC:
-            TRY(segment_sync(&writer->segment));
-            flushed = at;
-            tell(writer, at, flushed);
-            break;
-        case WORK_END:
-            return 0;
+    writer->owner = owner;
+    for (Work work; (work = next_work(writer, &item)) != WORK_NONE;) {
+        pthread_mutex_unlock(&writer->mutex);
+        int result = do_work(writer, work, &item);
+        pthread_mutex_lock(&writer->mutex);
+        if (result < 0) {
+            writer->error = *error_last();
+            writer->progress.failed = true;
+            wake(writer);
         }
     }
+    writer->owner = OWNER_NONE;
+}
+
+/* A caller that is kept by the disk for long cannot keep the server from thinking that we are gone.
+ */
+static void
+cover_caller(WalWriter *writer)
+{
+    if (writer->owner != OWNER_CALLER || clock_ms() - writer->owned_ms < WRITER_STALL_MS)
+        return;
+    WriterProgress progress = writer->progress;
+    writer->covers = true;
+    pthread_mutex_unlock(&writer->mutex);
+    writer->spec.stalled(writer->spec.context, &progress);
+    pthread_mutex_lock(&writer->mutex);
+    writer->covers = false;
+    pthread_cond_signal(&writer->calm);
+}
+
+static void
+wait_for_work(WalWriter *writer)
+{
+    struct timespec until;
+    if (!writer->spec.synchronous) {
+        pthread_cond_wait(&writer->work, &writer->mutex);
+        return;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += WRITER_STALL_MS / 1000;
+    pthread_cond_timedwait(&writer->work, &writer->mutex, &until);
+    cover_caller(writer);
 }
 
 static void *
 thread_main(void *argument)
 {
     WalWriter *writer = argument;
-    if (do_work(writer) < 0) {
-        pthread_mutex_lock(&writer->mutex);
-        writer->error = *error_last();
-        writer->progress.failed = true;
-        pthread_mutex_unlock(&writer->mutex);
-        wake(writer);
+    pthread_mutex_lock(&writer->mutex);
+    for (;;) {
+        if (writer->owner == OWNER_NONE)
+            work_off(writer, OWNER_THREAD);
+        if (writer->stopping || writer->progress.failed)
+            break;
+        wait_for_work(writer);
     }
+    pthread_mutex_unlock(&writer->mutex);
     return NULL;
+}
+
+void
+writer_go(WalWriter *writer)
+{
+    pthread_mutex_lock(&writer->mutex);
+    if (writer->owner == OWNER_NONE && writer->spec.synchronous &&
+        writer->bytes <= OWN_HANDS_BYTES) {
+        writer->owned_ms = clock_ms();
+        work_off(writer, OWNER_CALLER);
+        while (writer->covers)
+            pthread_cond_wait(&writer->calm, &writer->mutex);
+    }
+    if (writer->count > 0)
+        pthread_cond_signal(&writer->work);
+    pthread_mutex_unlock(&writer->mutex);
 }
 
 static void
@@ -184,6 +249,7 @@ writer_free(WalWriter *writer)
     if (writer->event_fd >= 0)
         close(writer->event_fd);
     pthread_cond_destroy(&writer->work);
+    pthread_cond_destroy(&writer->calm);
     pthread_mutex_destroy(&writer->mutex);
     free(writer);
 }
@@ -195,9 +261,15 @@ writer_start(const WriterSpec *spec, WalWriter **ret_writer)
     WalWriter *writer = mem_alloc(sizeof(*writer));
     writer->spec = *spec;
     writer->segment.fd = -1;
+    writer->at = writer->flushed = spec->start;
     writer->progress = (WriterProgress){.written = spec->start, .flushed = spec->start};
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&writer->mutex, NULL);
-    pthread_cond_init(&writer->work, NULL);
+    pthread_cond_init(&writer->work, &monotonic);
+    pthread_cond_init(&writer->calm, NULL);
+    pthread_condattr_destroy(&monotonic);
     writer->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int result = writer->event_fd < 0 ? fail_errno("make an event") : 0;
     if (result == 0) {
@@ -222,7 +294,8 @@ writer_push(WalWriter *writer, void *memory, const char *data, size_t size)
         writer->items[last] = (Item){memory, data, size};
         writer->count++;
         writer->bytes += size;
-        pthread_cond_signal(&writer->work);
+        if (!writer->spec.synchronous)
+            pthread_cond_signal(&writer->work);
     }
     writer->starved = !fits;
     pthread_mutex_unlock(&writer->mutex);

@@ -12,6 +12,12 @@
 
 typedef struct WalWriter WalWriter;
 
+typedef struct WriterProgress {
+    Lsn written;
+    Lsn flushed; /* up to here it survives a crash of the machine */
+    bool failed; /* writer_stop tells why; nothing more is written */
+} WriterProgress;
+
 typedef struct WriterSpec {
     const char *directory; /* must stay */
     uint32_t segment_size;
@@ -19,20 +25,23 @@ typedef struct WriterSpec {
     Lsn start;                     /* of a segment */
     Lsn begins;                    /* where the timeline does: see segment_open() */
     bool synchronous;              /* sync whatever is at hand, not only whole segments */
-    void (*release)(void *memory); /* frees what was pushed; from the thread */
+    void (*release)(void *memory); /* frees what was pushed; from any thread */
+    /* Called from the writer's thread every WRITER_STALL_MS while writer_go is kept by the disk. */
+    void (*stalled)(void *context, const WriterProgress *progress);
+    void *context;
 } WriterSpec;
 
-typedef struct WriterProgress {
-    Lsn written;
-    Lsn flushed; /* up to here it survives a crash of the machine */
-    bool failed; /* writer_stop tells why; nothing more is written */
-} WriterProgress;
+enum { WRITER_STALL_MS = 1000 };
 
 int writer_start(const WriterSpec *spec, WalWriter **ret_writer);
 
 /* Hands over WAL that follows on what was pushed before; data lies in memory, which is the writer's
  * now. False when the queue is full (nothing was taken): wait for writer_fd. */
 bool writer_push(WalWriter *writer, void *memory, const char *data, size_t size);
+
+/* To be called after pushes when synchronous: has them written and synced, little of it at once, on
+ * the calling thread, so that a commit does not wait until another thread wakes up. */
+void writer_go(WalWriter *writer);
 
 /* Changes what was said at the start. */
 void writer_set_synchronous(WalWriter *writer, bool synchronous);

@@ -188,6 +188,24 @@ proc_detach(const char *const *argv, bool keep_descriptors)
 }
 
 int
+proc_fork_detached(void)
+{
+    int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nothing < 0)
+        return fail_errno("open '/dev/null'");
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            dup2(nothing, fd);
+    }
+    close(nothing);
+    if (pid < 0)
+        return fail_errno("start a process");
+    return pid > 0 ? PROC_PARENT : PROC_CHILD;
+}
+
+int
 proc_start(const char *const *argv, pid_t *ret_pid)
 {
     return start(argv, POSIX_SPAWN_SETPGROUP, STDIN_FILENO, ret_pid);

@@ -40,6 +40,12 @@ int proc_run(ProcSpec *spec, int *ret_status);
  * what becomes of it is not known. */
 int proc_detach(const char *const *argv, bool keep_descriptors);
 
+/* Goes on twice: PROC_PARENT in the caller, PROC_CHILD in a child that outlives it, in a session of
+ * its own and with nothing on its standard descriptors. For a process with one thread; the child
+ * ends by _exit. */
+enum { PROC_PARENT = 1, PROC_CHILD = 2 };
+int proc_fork_detached(void);
+
 /* Starts a program that the caller waits for: in a process group of its own, with nothing on its
  * standard input and with our standard output and error. argv[0] is the path of the program. */
 int proc_start(const char *const *argv, pid_t *ret_pid);

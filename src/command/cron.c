@@ -7,6 +7,7 @@
 #include "base/proc.h"
 #include "command/command.h"
 #include "command/task.h"
+#include "flow/prefetch.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -97,6 +98,7 @@ look_after(const Invocation *invocation, const ServerConfig *server)
     }
     TRY(locked);
     TRY(end_unwanted(invocation, server));
+    TRY(prefetch_sweep(server));
     return start_missing(invocation, server);
 }
 

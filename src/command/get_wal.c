@@ -6,14 +6,14 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "command/command.h"
-#include "flow/retrieve.h"
+#include "flow/prefetch.h"
 #include "wal/name.h"
 
 #include <unistd.h>
 
 enum { EXIT_MISSING = 1, EXIT_BAD_NAME = 3, EXIT_UNCERTAIN = 200 };
 
-enum Option { DIRECTORY, PARTIAL, GZIP, BZIP2, KEEP, PEEK, TEST, BARMAN_CODES };
+enum Option { DIRECTORY, PARTIAL, GZIP, BZIP2, KEEP, PEEK, PREFETCH, TEST, BARMAN_CODES };
 
 static const CommandOption options[] = {
     [DIRECTORY] =
@@ -27,6 +27,10 @@ static const CommandOption options[] = {
     [PEEK] =
         {"peek", "p", "N",
          "do not send anything, list up to N names of\nWAL files that are there, from WAL_NAME on"},
+    [PREFETCH] =
+        {"prefetch", "", "N",
+         "fetch up to N segments ahead, in the background, for\nthe next calls; instead of "
+         "restore_prefetch"},
     [TEST] = {"test", "t", NULL, "only check that WAL could be asked for"},
     [BARMAN_CODES] =
         {"barman-exit-codes", "", NULL,
@@ -93,8 +97,20 @@ client(void)
     return ssh ? mem_printf(" (SSH host: %.*s)", (int)strcspn(ssh, " "), ssh) : mem_dup("");
 }
 
+/* How far to fetch ahead. False when it is no number. */
+static bool
+prefetch_wanted(const Invocation *invocation, const Retrieval *what, size_t *ret_ahead)
+{
+    const char *text = invocation->options[PREFETCH];
+    int64_t ahead = what->server->restore_prefetch;
+    if (text && !int_parse(text, 0, PREFETCH_MAX, &ahead))
+        return false;
+    *ret_ahead = ahead < 0 ? 0 : ahead > PREFETCH_MAX ? PREFETCH_MAX : (size_t)ahead;
+    return true;
+}
+
 static int
-send_file(const Invocation *invocation, const Retrieval *what)
+send_file(const Invocation *invocation, const Retrieval *what, size_t ahead)
 {
     AUTO(free) char *from = client();
     const char *server = what->server->name;
@@ -104,7 +120,7 @@ send_file(const Invocation *invocation, const Retrieval *what)
         report_info(invocation->report, "Sending WAL '%s' for server '%s' into '%s/%s' file%s",
                     what->name, server, what->directory, what->name, from);
     log_debug("sending WAL '%s' for server '%s'%s", what->name, server, from);
-    int result = retrieve(what);
+    int result = ahead ? prefetch_retrieve(what, ahead) : retrieve(what);
     if (result == 0)
         return EXIT_DONE;
     if (result == RETRIEVE_MISSING) {
@@ -148,7 +164,15 @@ run(const Invocation *invocation)
         report_error(invocation->report, "--keep-compression cannot go with --gzip or --bzip2");
         return uncertain(invocation);
     }
-    return given[PEEK] ? peek(invocation, &what) : send_file(invocation, &what);
+    size_t ahead = 0;
+    if (!prefetch_wanted(invocation, &what, &ahead)) {
+        report_error(invocation->report, "--prefetch needs a number from 0 to %d, not '%s'",
+                     PREFETCH_MAX, given[PREFETCH]);
+        return uncertain(invocation);
+    }
+    if (what.keep_compression)
+        ahead = 0; /* what is fetched ahead is plain */
+    return given[PEEK] ? peek(invocation, &what) : send_file(invocation, &what, ahead);
 }
 
 const Command command_get_wal = {

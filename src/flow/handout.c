@@ -101,6 +101,8 @@ finish(Handout *out)
         return hint(fail(ERR_DATA, "'%s' holds %lld bytes of WAL, and its header says %u",
                          out->path, (long long)out->size, out->facts.segment_size),
                     "look for another copy of this file");
+    if (out->what->ret_segment_size)
+        *out->what->ret_segment_size = out->facts.segment_size;
     return out->coder ? coder_finish(out->coder) : 0;
 }
 

@@ -179,6 +179,14 @@ retrieve(const Retrieval *what)
     }
 }
 
+int
+retrieve_from(const Retrieval *what, int fd, const char *path)
+{
+    bool written = false;
+    int result = handout(what, &(CustomCodec){0}, fd, path, &written);
+    return (result < 0 && !written) || result == HANDOUT_ARRIVING ? RETRIEVE_MISSING : result;
+}
+
 /* For peek: is it there at all, whole or not? */
 static int
 exists_somewhere(const Retrieval *what, const Store *store, const char *name, bool *ret_exists)

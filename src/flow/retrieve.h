@@ -15,7 +15,8 @@ typedef struct Retrieval {
     const char *compress;  /* "gzip" or "bzip2": hand it out so; NULL: plain */
     const char *directory; /* write DIRECTORY/NAME, whole and durable or not at all; NULL: to fd */
     int fd;
-    int64_t deadline_ms; /* for how long an archive that does not answer is asked again */
+    uint32_t *ret_segment_size; /* set when a segment says it; may be NULL */
+    int64_t deadline_ms;        /* for how long an archive that does not answer is asked again */
 } Retrieval;
 
 /* 0: handed out completely, and what could be checked of it is right. RETRIEVE_MISSING: it is
@@ -23,6 +24,10 @@ typedef struct Retrieval {
  * have been written. */
 enum { RETRIEVE_MISSING = 1 };
 int retrieve(const Retrieval *retrieval);
+
+/* The same for an open plain file that was got by a retrieval before. RETRIEVE_MISSING, too, when
+ * it turns out to be no good before anything was handed out. */
+int retrieve_from(const Retrieval *retrieval, int fd, const char *path);
 
 /* Up to `limit` names of WAL files that are there, from the given one on, each given to visit. */
 int retrieve_peek(const Retrieval *retrieval, size_t limit,

@@ -42,9 +42,10 @@ def insert(server, first, last):
     )
 
 
-@pytest.mark.parametrize("megabytes", [1, 64])
-def test_recovery_to_an_lsn(site, workdir, megabytes):
+@pytest.mark.parametrize(("megabytes", "ahead"), [(1, 0), (64, 0), (1, 4)])
+def test_recovery_to_an_lsn(site, workdir, megabytes, ahead):
     """Destroyed and recovered to a position: the rows of that moment, none of what came later."""
+    site.configure(restore_prefetch=ahead)
     settings = {"max_wal_size": "1GB", "min_wal_size": f"{2 * megabytes}MB"}
     with Postgres(
         workdir / "pg", wal_segsize=megabytes, archive_to=site.incoming, **settings

@@ -69,7 +69,10 @@ bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bucket
     if (bucket->part_size < provider->part_min)
         return fail(ERR_CONFIG, "parts of %" PRId64 " bytes are too small, the least is %" PRId64,
                     bucket->part_size, provider->part_min);
-    TRY(http_new(settings->ca_file, &limits, &bucket->http));
+    const char *ca_file = settings->ca_file;
+    if (!ca_file && provider->ca_variable)
+        ca_file = getenv(provider->ca_variable);
+    TRY(http_new(ca_file && *ca_file ? ca_file : NULL, &limits, &bucket->http));
     Opened opened = {0};
     TRY(provider->open(url, settings, bucket->http, &opened));
     bucket->store = opened.store;

@@ -49,7 +49,8 @@ typedef struct ListPage {
 } ListPage;
 
 typedef struct Provider {
-    const char *name; /* as the option cloud_provider has it: "aws-s3" */
+    const char *name;        /* as the option cloud_provider has it: "aws-s3" */
+    const char *ca_variable; /* of the environment: names a CA file when the settings do not */
 
     /* Is this URL one of ours? */
     bool (*is_url)(const char *url);

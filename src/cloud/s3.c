@@ -253,6 +253,7 @@ s3_put(void *store, const Content *content, const void *data, size_t size, int64
 
 const Provider s3_provider = {
     .name = "aws-s3",
+    .ca_variable = "AWS_CA_BUNDLE",
     .is_url = s3_is_url,
     .open = s3_open,
     .close = s3_close,

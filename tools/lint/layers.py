@@ -11,6 +11,7 @@ RANKS = {
     "wal": 1,
     "config": 1,
     "pg": 2,
+    "cloud": 2,
     "flow/intake": 3,
     "flow/queue": 3,
     "flow/recode": 3,
@@ -26,7 +27,9 @@ RANKS = {
 # Header (a pattern for the whole of it): where it may be included.
 LIBRARIES = {
     r"libpq-fe\.h": "pg/",
-    r"curl/.*": "flow/store/http.c",
+    r"curl/.*": "cloud/",
+    r"expat\.h": "cloud/",
+    r"openssl/.*": "cloud/",
     r"gpgme\.h": "flow/recode/",
     r"microhttpd\.h": "report/http.c",
     r"(zstd\w*|lz4\w*|zlib|libdeflate|isa-l/igzip_lib|bzlib|lzma|snappy-c)\.h": "flow/recode/",

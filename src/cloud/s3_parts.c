@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * Objects in S3 that are sent in parts. They appear when the parts are put together; not every
+ * store takes a condition for that, so the key is looked at just before. */
+#include "cloud/s3.h"
+
+#include "base/clock.h"
+#include "cloud/xml.h"
+
+#include <inttypes.h>
+
+enum { ABORT_MS = 10 * 1000 };
+
+static int
+on_upload_id(void *context, const char *path, const char *text)
+{
+    if (strcmp(path, "InitiateMultipartUploadResult/UploadId") == 0 && !*(char **)context)
+        *(char **)context = mem_dup(text);
+    return 0;
+}
+
+int
+s3_parts_begin(void *store, const Content *content, int64_t deadline, Parts *parts)
+{
+    AUTO(s3_request) S3Request request = s3_request(store, "write", "POST", content->key);
+    AUTO(answer) HttpAnswer answer = {0};
+    s3_query(&request, "uploads", "");
+    s3_write_headers(&request, content);
+    TRY(s3_run(&request, deadline, &answer));
+    if (answer.status != 200)
+        return s3_failure(&request, &answer);
+    TRY(wrap(xml_parse(answer.text.data, answer.text.length, on_upload_id, &parts->id),
+             "write '%s/%s'", request.s3->name, content->key));
+    if (!parts->id || !parts->id[0])
+        return fail(ERR_IO, "write '%s/%s': the store gave the upload no name", request.s3->name,
+                    content->key);
+    return 0;
+}
+
+/* The MD5s of the parts one after the other, in hexadecimal: their MD5 is the ETag of the whole. */
+static void
+remember_md5(Parts *parts, const unsigned char *md5)
+{
+    char hex[MD5_HEX_ROOM];
+    hex_format(md5, MD5_SIZE, hex);
+    char *all = mem_printf("%s%s", parts->digest ? parts->digest : "", hex);
+    free(parts->digest);
+    parts->digest = all;
+}
+
+int
+s3_parts_put(void *store, const Content *content, Parts *parts, const void *data, size_t size,
+             int64_t deadline)
+{
+    AUTO(s3_request) S3Request request = s3_request(store, "write", "PUT", content->key);
+    AUTO(answer) HttpAnswer answer = {0};
+    unsigned char md5[MD5_SIZE];
+    TRY(digest_of(DIGEST_MD5, data, size, md5));
+    AUTO(free) char *md5_base64 = base64_format(md5, sizeof(md5));
+    AUTO(free) char *number = mem_printf("%zu", parts->receipts.count + 1);
+    s3_query(&request, "partNumber", number);
+    s3_query(&request, "uploadId", parts->id);
+    s3_customer_headers(&request);
+    strlist_addf(&request.headers, "Content-MD5: %s", md5_base64);
+    request.body = data;
+    request.body_size = size;
+    TRY(s3_run(&request, deadline, &answer));
+    const char *etag = http_header(&answer, "etag");
+    if (answer.status != 200)
+        return s3_failure(&request, &answer);
+    if (!etag)
+        return fail(ERR_IO, "write '%s/%s': the store gave part %s no ETag", request.s3->name,
+                    content->key, number);
+    char sent[MD5_HEX_ROOM], stored[MD5_HEX_ROOM];
+    hex_format(md5, MD5_SIZE, sent);
+    if (s3_etag_md5(request.s3, &answer, stored) && strcmp(sent, stored) != 0)
+        return fail(ERR_IO, "write '%s/%s': the store has part %s with the MD5 %s, sent was %s",
+                    request.s3->name, content->key, number, stored, sent);
+    strlist_add(&parts->receipts, etag);
+    remember_md5(parts, md5);
+    return 0;
+}
+
+static char *
+completion(const Parts *parts)
+{
+    Str body = {0};
+    str_append(&body,
+               "<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
+    for (size_t i = 0; i < parts->receipts.count; i++) {
+        str_appendf(&body, "<Part><PartNumber>%zu</PartNumber><ETag>", i + 1);
+        xml_escape(parts->receipts.items[i], &body);
+        str_append(&body, "</ETag></Part>");
+    }
+    str_append(&body, "</CompleteMultipartUpload>");
+    return body.data;
+}
+
+static int
+on_completed(void *context, const char *path, const char *text)
+{
+    (void)text;
+    *(bool *)context |= strcmp(path, "CompleteMultipartUploadResult/ETag") == 0;
+    return 0;
+}
+
+/* A 200 counts only with the result in it: the status is sent before the work is done. */
+static bool
+is_completed(const HttpAnswer *answer)
+{
+    bool completed = false;
+    return answer->status == 200 && answer->text.length &&
+           xml_parse(answer->text.data, answer->text.length, on_completed, &completed) == 0 &&
+           completed;
+}
+
+typedef enum Completion {
+    COMPLETION_DONE,
+    COMPLETION_GONE,    /* no such upload any more: perhaps an earlier try has done it */
+    COMPLETION_UNKNOWN, /* conditions are not known here */
+    COMPLETION_EXISTS,
+} Completion;
+
+static int
+complete(S3 *s3, const Content *content, const Parts *parts, bool conditional, int64_t deadline,
+         Completion *ret_completion)
+{
+    AUTO(s3_request) S3Request request = s3_request(s3, "write", "POST", content->key);
+    AUTO(answer) HttpAnswer answer = {0};
+    AUTO(free) char *body = completion(parts);
+    s3_query(&request, "uploadId", parts->id);
+    strlist_add(&request.headers, "Content-Type: application/xml");
+    if (conditional)
+        s3_condition(&request);
+    request.body = body;
+    request.body_size = strlen(body);
+    request.judges_200 = true;
+    TRY(s3_run(&request, deadline, &answer));
+    S3Error error;
+    s3_error_parse(&answer, &error);
+    bool refused = strcmp(error.code, "InvalidRequest") == 0; /* Swift says 412 with this */
+    if (is_completed(&answer))
+        *ret_completion = COMPLETION_DONE;
+    else if (conditional && (answer.status == 501 || refused))
+        *ret_completion = COMPLETION_UNKNOWN;
+    else if (conditional && answer.status == 412)
+        *ret_completion = COMPLETION_EXISTS;
+    else if (strcmp(error.code, "NoSuchUpload") == 0 && answer.tries > 1)
+        *ret_completion = COMPLETION_GONE;
+    else
+        return s3_failure_of(&request, &answer, &error);
+    return 0;
+}
+
+/* The object is there, of the right length, and with the ETag that these parts make. */
+static int
+verify(S3 *s3, const Content *content, const Parts *parts, int64_t deadline)
+{
+    AUTO(s3_request) S3Request request = s3_request(s3, "look for", "HEAD", content->key);
+    AUTO(answer) HttpAnswer answer = {0};
+    s3_customer_headers(&request);
+    TRY(s3_run(&request, deadline, &answer));
+    if (answer.status != 200)
+        return s3_failure(&request, &answer);
+    int64_t size = http_header_number(&answer, "content-length");
+    if (size != parts->size)
+        return fail(ERR_IO, "write '%s/%s': the store has %" PRId64 " bytes of %" PRId64, s3->name,
+                    content->key, size, parts->size);
+    return 0;
+}
+
+static int
+finish(S3 *s3, const Content *content, const Parts *parts, bool conditional, int64_t deadline,
+       Completion *ret_completion)
+{
+    if (!content->replace) {
+        int taken = s3_look_before(s3, content->key, deadline);
+        if (taken == UPLOAD_EXISTS)
+            *ret_completion = COMPLETION_EXISTS;
+        if (taken != 0)
+            return taken < 0 ? taken : 0;
+    }
+    return complete(s3, content, parts, conditional, deadline, ret_completion);
+}
+
+int
+s3_parts_finish(void *store, const Content *content, Parts *parts, int64_t deadline)
+{
+    S3 *s3 = store;
+    bool conditional = !content->replace && !s3->no_conditions;
+    Completion completion = COMPLETION_DONE;
+    TRY(finish(s3, content, parts, conditional, deadline, &completion));
+    if (completion == COMPLETION_UNKNOWN) {
+        s3_without_conditions(s3);
+        TRY(finish(s3, content, parts, false, deadline, &completion));
+    }
+    return completion == COMPLETION_EXISTS ? UPLOAD_EXISTS : verify(s3, content, parts, deadline);
+}
+
+void
+s3_parts_abort(void *store, const Content *content, Parts *parts)
+{
+    AUTO(s3_request) S3Request request = s3_request(store, "give up", "DELETE", content->key);
+    AUTO(answer) HttpAnswer answer = {0};
+    s3_query(&request, "uploadId", parts->id);
+    request.retries = 1;
+    request.despite_stop = true;
+    (void)s3_run(&request, clock_ms() + ABORT_MS, &answer);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: PostgreSQL
+ * A signed request to S3 and what its refusal means. Messages name the object, what was tried and
+ * what the store said; never a key, a token or a signature. */
+#include "cloud/s3.h"
+
+#include "base/clock.h"
+#include "cloud/retry.h"
+#include "cloud/sign_v4.h"
+#include "cloud/xml.h"
+
+S3Request
+s3_request(S3 *s3, const char *what, const char *method, const char *key)
+{
+    return (S3Request){.s3 = s3, .what = what, .method = method, .key = key, .retries = -1};
+}
+
+void
+s3_request_done(S3Request *request)
+{
+    strlist_done(&request->query);
+    strlist_done(&request->headers);
+    aws_keys_done(&request->keys);
+}
+
+void
+s3_query(S3Request *request, const char *name, const char *value)
+{
+    strlist_add(&request->query, name);
+    strlist_add(&request->query, value);
+}
+
+char *
+s3_object_name(const S3 *s3, const char *key)
+{
+    return key ? mem_printf("%s/%s", s3->name, key) : mem_dup(s3->name);
+}
+
+static int
+prepare(void *context, HttpRequest *http)
+{
+    S3Request *request = context;
+    const S3 *s3 = request->s3;
+    AwsKeys keys = {0};
+    TRY(credentials_get(s3->credentials, clock_ms() + http_limits(s3->http)->total_ms, &keys));
+    aws_keys_done(&request->keys);
+    request->keys = keys;
+
+    AUTO(str) Str path = {0};
+    AUTO(str) Str query = {0};
+    str_append(&path, s3->path);
+    if (request->key)
+        uri_encode(request->key, true, &path);
+    else if (path.length > 1)
+        path.data[--path.length] = '\0'; /* the bucket is without its slash */
+    sign_v4_query(&request->query, &query);
+    http->url =
+        mem_printf("%s%s%s%s", s3->origin, path.data, query.length ? "?" : "", str_text(&query));
+    for (size_t i = 0; i < request->headers.count; i++)
+        strlist_add(&http->headers, request->headers.items[i]);
+    if (request->fetch)
+        fetch_headers(request->fetch, &http->headers);
+    strlist_addf(&http->headers, "X-Amz-Content-Sha256: %s", request->payload);
+    if (keys.session_token)
+        strlist_addf(&http->headers, "X-Amz-Security-Token: %s", keys.session_token);
+    const SignV4 with = {.access_key = keys.access_key,
+                         .secret_key = keys.secret_key,
+                         .region = s3->region,
+                         .service = "s3",
+                         .now = time(NULL)};
+    return sign_v4(&with, request->method, s3->host, path.data, str_text(&query), request->payload,
+                   &http->headers);
+}
+
+static bool
+is_one_of(const char *code, const char *const *codes)
+{
+    for (; *codes; codes++)
+        if (strcmp(code, *codes) == 0)
+            return true;
+    return false;
+}
+
+static const char *const expired_codes[] = {"ExpiredToken", "ExpiredTokenException",
+                                            "TokenRefreshRequired", NULL};
+static const char *const busy_codes[] = {"SlowDown",
+                                         "InternalError",
+                                         "ServiceUnavailable",
+                                         "RequestTimeout",
+                                         "OperationAborted",
+                                         "ConditionalRequestConflict",
+                                         "Throttling",
+                                         "ThrottlingException",
+                                         "RequestLimitExceeded",
+                                         NULL};
+
+static Verdict
+judge(void *context, const HttpAnswer *answer)
+{
+    S3Request *request = context;
+    bool success = answer->status >= 200 && answer->status < 300;
+    if (success && !request->judges_200)
+        return VERDICT_FINAL;
+    S3Error error;
+    s3_error_parse(answer, &error);
+    if (is_one_of(error.code, busy_codes))
+        return VERDICT_AGAIN;
+    bool expired = is_one_of(error.code, expired_codes);
+    if (expired && !request->renewed &&
+        credentials_renew(request->s3->credentials, &request->keys)) {
+        request->renewed = true;
+        return VERDICT_AGAIN;
+    }
+    return verdict_by_status(answer->status);
+}
+
+int
+s3_run(S3Request *request, int64_t deadline, HttpAnswer *ret_answer)
+{
+    TRY(digest_hex_of(DIGEST_SHA256, request->body, request->body_size, request->payload));
+    Call call = {.request = {.method = request->method,
+                             .body = request->body,
+                             .body_size = request->body_size,
+                             .text_max = request->text_max,
+                             .despite_stop = request->despite_stop},
+                 .prepare = prepare,
+                 .judge = judge,
+                 .context = request,
+                 .deadline = deadline,
+                 .retries = request->retries};
+    if (request->fetch) {
+        call.request.begin = fetch_begin;
+        call.request.sink = fetch_take;
+        call.request.context = request->fetch;
+    }
+    int result = call_run(request->s3->http, &call, ret_answer);
+    AUTO(free) char *name = s3_object_name(request->s3, request->key);
+    return wrap(result, "%s '%s'", request->what, name);
+}
+
+static int
+on_error_element(void *context, const char *path, const char *text)
+{
+    S3Error *error = context;
+    if (strcmp(path, "Error/Code") == 0)
+        snprintf(error->code, sizeof(error->code), "%s", text);
+    else if (strcmp(path, "Error/Message") == 0)
+        snprintf(error->message, sizeof(error->message), "%s", text);
+    else if (strcmp(path, "Error/Region") == 0)
+        snprintf(error->region, sizeof(error->region), "%s", text);
+    return 0;
+}
+
+void
+s3_error_parse(const HttpAnswer *answer, S3Error *ret_error)
+{
+    *ret_error = (S3Error){0};
+    if (answer->text.length)
+        (void)xml_parse(answer->text.data, answer->text.length, on_error_element, ret_error);
+    const char *region = http_header(answer, "x-amz-bucket-region");
+    if (region)
+        snprintf(ret_error->region, sizeof(ret_error->region), "%s", region);
+    for (char *c = ret_error->message; *c; c++)
+        if ((unsigned char)*c < ' ')
+            *c = ' ';
+}
+
+/* What a DBA can do about it; the class is ERR_CONFIG for all of them but the last. */
+static const struct {
+    const char *code, *advice;
+} advices[] = {
+    {"RequestTimeTooSkewed", "set this machine's clock right"},
+    {"ExpiredToken", "the credentials have expired; renew them"},
+    {"ExpiredTokenException", "the credentials have expired; renew them"},
+    {"TokenRefreshRequired", "the credentials have expired; renew them"},
+    {"InvalidToken", "check the session token that belongs to the access key"},
+    {"InvalidAccessKeyId", "check the access key; is it one of this store?"},
+    {"SignatureDoesNotMatch", "check the secret key"},
+    {"AccessDenied", "the policies of user and bucket do not allow this"},
+    {"AllAccessDisabled", "the policies of user and bucket do not allow this"},
+    {"UserSuspended", "the store's administrator has suspended this user"},
+    {"NoSuchBucket", "create the bucket, or check its name and the endpoint"},
+    {"InvalidBucketName", "check the name of the bucket"},
+    {"NoSuchKey", NULL},
+    {"InvalidStorageClass", "check the storage class"},
+    {"QuotaExceeded", "the store has no more room for this user"},
+};
+
+static void
+advise(const S3Error *error, int status)
+{
+    if (error->region[0] && (status == 301 || status == 307 || status == 400)) {
+        hint(-1, "the bucket is in the region %s", error->region);
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(advices); i++)
+        if (strcmp(advices[i].code, error->code) == 0 && advices[i].advice)
+            hint(-1, "%s", advices[i].advice);
+    if (status >= 300 && status < 400)
+        hint(-1, "redirections are not followed; check region and endpoint");
+}
+
+static ErrorClass
+class_of(const S3Error *error, int status)
+{
+    if (strcmp(error->code, "QuotaExceeded") == 0)
+        return ERR_IO;
+    if (strcmp(error->code, "NoSuchBucket") == 0 || strcmp(error->code, "InvalidBucketName") == 0 ||
+        strcmp(error->code, "InvalidStorageClass") == 0 || str_starts(error->code, "KMS."))
+        return ERR_CONFIG;
+    bool refused = status == 401 || status == 403 || (status >= 300 && status < 400);
+    return refused || is_one_of(error->code, expired_codes) ||
+                   strcmp(error->code, "InvalidToken") == 0 ||
+                   strcmp(error->code, "AuthorizationHeaderMalformed") == 0
+               ? ERR_CONFIG
+               : ERR_IO;
+}
+
+int
+s3_failure_of(const S3Request *request, const HttpAnswer *answer, const S3Error *error)
+{
+    AUTO(free) char *name = s3_object_name(request->s3, request->key);
+    char tries[32] = "";
+    if (answer->tries > 1)
+        snprintf(tries, sizeof(tries), ", after %d tries", answer->tries);
+    const char *code = error->code[0] ? error->code : "no reason given";
+    fail(class_of(error, answer->status), "%s '%s': %s%s%s (status %d%s)", request->what, name,
+         code, error->message[0] ? ": " : "", error->message, answer->status, tries);
+    advise(error, answer->status);
+    return -1;
+}
+
+int
+s3_failure(const S3Request *request, const HttpAnswer *answer)
+{
+    S3Error error;
+    s3_error_parse(answer, &error);
+    return s3_failure_of(request, answer, &error);
+}

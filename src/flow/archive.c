@@ -21,6 +21,7 @@
 #include "flow/custom.h"
 #include "flow/hook.h"
 #include "flow/intake/intake.h"
+#include "flow/place.h"
 #include "flow/queue/queue.h"
 
 #include <sched.h>
@@ -195,7 +196,7 @@ static int
 run_post_hooks(const Run *run, const Item *item, const char *aborted)
 {
     AUTO(free) char *error = hook_error(item, aborted);
-    AUTO(free) char *path = store_path(run->recipe.store, item->wal.name);
+    AUTO(free) char *path = store_path(run->recipe.store, item->wal.name, item->wal.compression);
     return hooks_after_archive(&(HookEvent){.config = run->config,
                                             .server = run->server,
                                             .wal = &item->wal,
@@ -301,7 +302,7 @@ archive_queue(Run *run)
     if (!run->observer->terse && run->queue.count == 0)
         say(run, "\tno file found");
     if (run->queue.count > 0)
-        TRY(store_open(run->server->wals_directory, &store));
+        TRY(archive_open(run->server, &store));
     run->recipe.store = store;
     if (hooks_configured(run->server))
         TRY(archive_one_by_one(run, &aborted));

@@ -3,6 +3,7 @@
  * what is missing in between. Of the archive itself only a few headers and the history files are
  * read; whether all the rest is there and sound is for verify. */
 #include "flow/holdings.h"
+#include "flow/place.h"
 #include "monitor/parts.h"
 #include "wal/name.h"
 
@@ -95,15 +96,11 @@ archive_look(void *context)
     return 0;
 }
 
-/* Written like any other file that is archived, but never given its name. */
 int
 store_look(void *context)
 {
-    static const char text[] = "written by walden check, and removed\n";
     const ServerState *state = context;
     AUTO(store) Store *store = NULL;
-    AUTO(store_put) StorePut *put = NULL;
-    TRY(store_open(state->server->wals_directory, &store));
-    TRY(store_put_begin(store, "FFFFFFFF.history", &put));
-    return store_put_write(put, text, sizeof(text) - 1);
+    TRY(archive_open(state->server, &store));
+    return store_try(store);
 }

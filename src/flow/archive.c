@@ -106,9 +106,10 @@ processors(void)
 static int
 worker_count(const Run *run)
 {
-    /* One for each core: workers never wait for the disk. */
+    /* One for each core: workers never wait for the disk. For an object store they do. */
     int64_t wanted =
         run->server->archiver_workers > 0 ? run->server->archiver_workers : processors();
+    wanted = store_workers(run->recipe.store, (int)(wanted < WORKERS_MAX ? wanted : WORKERS_MAX));
     if (wanted > WORKERS_MAX)
         wanted = WORKERS_MAX;
     return (size_t)wanted < run->queue.count ? (int)wanted : (int)run->queue.count;
@@ -196,7 +197,11 @@ static int
 run_post_hooks(const Run *run, const Item *item, const char *aborted)
 {
     AUTO(free) char *error = hook_error(item, aborted);
-    AUTO(free) char *path = store_path(run->recipe.store, item->wal.name, item->wal.compression);
+    /* As Barman: of an archive that is beyond the reach of scripts they are told the source. */
+    AUTO(free)
+    char *path = store_is_remote(run->recipe.store)
+                     ? mem_printf("%s/%s", run->recipe.directory, item->wal.name)
+                     : store_path(run->recipe.store, item->wal.name, item->wal.compression);
     return hooks_after_archive(&(HookEvent){.config = run->config,
                                             .server = run->server,
                                             .wal = &item->wal,

@@ -338,7 +338,8 @@ delete_all(Run *run)
 static int
 sweep(const ServerConfig *server)
 {
-    TRY(dir_sweep(server->wals_directory));
+    if (!server_is_remote(server))
+        TRY(dir_sweep(server->wals_directory));
     return access(server->xlogdb_directory, F_OK) == 0 ? dir_sweep(server->xlogdb_directory) : 0;
 }
 
@@ -354,7 +355,7 @@ expire_wals(const Expiry *expiry, ExpirySummary *ret_summary)
     if (!expiry->before && !server->wal_retention)
         return hint(fail(ERR_USAGE, "server '%s' has no wal_retention", server->name),
                     "set it, or say with --before what is to be deleted");
-    TRY(archive_need(server, &store));
+    TRY(archive_need(server, 0, &store));
     int empty = xlogdb_exists(db) ? 0 : store_is_empty(store);
     if (empty != 0)
         return empty < 0 ? empty : 0;

@@ -6,7 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/proc.h"
-#include "flow/intake/digest.h"
+#include "cloud/digest.h"
 #include "flow/recode/reader.h"
 
 #include <errno.h>
@@ -193,7 +193,7 @@ stream_block(const Stream *stream, const void *data, size_t size)
     if (stream->checker)
         TRY(wal_checker_push(stream->checker, data, size));
     if (stream->digest)
-        digest_push(stream->digest, data, size);
+        TRY(digest_add(stream->digest, data, size));
     if (stream->coder)
         return coder_push(stream->coder, data, size);
     return stream->put ? store_put_write(stream->put, data, size) : 0;
@@ -268,27 +268,13 @@ check_unchanged(const Item *item)
     return 0;
 }
 
-/* The digest of plain contents goes along with them, for comparing a duplicate by one question. Of
- * a source that is compressed already nobody has the plain contents here. */
 static int
-begin_digest(const Recipe *recipe, const Item *item, Digest *digest, Stream *stream)
+digest_text(Digest *digest, char ret_sha256[OBJECT_SHA256_ROOM])
 {
-    if (!store_keeps_digests(recipe->store) || item->class)
-        return 0;
-    TRY(digest_begin(digest));
-    digest->wanted[SHA256] = true;
-    stream->digest = digest;
+    unsigned char bytes[SHA256_SIZE];
+    TRY(digest_end(digest, bytes));
+    hex_format(bytes, sizeof(bytes), ret_sha256);
     return 0;
-}
-
-static void
-end_digest(const Stream *stream, char *ret_sha256)
-{
-    char texts[ALGORITHMS][DIGEST_HEX_ROOM];
-    if (!stream->digest)
-        return;
-    digest_finish(stream->digest, texts);
-    memcpy(ret_sha256, texts[SHA256], OBJECT_SHA256_ROOM);
 }
 
 /* An untransformed source on the archive's own file system is published by a second link to it, and
@@ -308,9 +294,12 @@ bring(const Recipe *recipe, Coder **compressor, Item *item)
     if (adopted == STORE_CANNOT_LINK)
         TRY(store_put_begin(recipe->store, item->wal.name, codec ? codec->name : NULL, &item->put));
 
-    Digest digest;
-    Stream stream = {0};
-    TRY(begin_digest(recipe, item, &digest, &stream));
+    AUTO(digest) Digest *digest = NULL;
+    /* The digest of the plain contents goes along with them, for comparing a duplicate by one
+     * question. Of a source that is compressed already nobody has the plain contents here. */
+    if (store_keeps_digests(recipe->store) && !item->class)
+        TRY(digest_begin(DIGEST_SHA256, &digest));
+    Stream stream = {.digest = digest};
     int result = 0;
     if (check_records) {
         WalName name;
@@ -324,7 +313,8 @@ bring(const Recipe *recipe, Coder **compressor, Item *item)
     wal_checker_free(stream.checker);
     TRY(result);
     TRY(check_unchanged(item));
-    end_digest(&stream, item->sha256);
+    if (digest)
+        TRY(digest_text(digest, item->sha256));
     TRY(store_put_finish(item->put, item->fd, &item->source, *item->sha256 ? item->sha256 : NULL,
                          &item->wal.size));
     if (compress)
@@ -408,24 +398,22 @@ static int
 push_digest(void *context, const void *data, size_t size)
 {
     TRY(stop_check());
-    digest_push(context, data, size);
-    return 0;
+    return digest_add(context, data, size);
 }
 
 static int
 compare_digest(const Recipe *recipe, const Item *item, const char *archived)
 {
     char ours[OBJECT_SHA256_ROOM];
-    Digest digest;
+    AUTO(digest) Digest *digest = NULL;
     memcpy(ours, item->sha256, sizeof(ours));
     if (!*ours) {
-        TRY(digest_begin(&digest));
-        digest.wanted[SHA256] = true;
+        TRY(digest_begin(DIGEST_SHA256, &digest));
         if (lseek(item->fd, 0, SEEK_SET) < 0)
             return fail_errno("seek in '%s'", item->wal.name);
         TRY(decode_any(item->fd, item->class, &recipe->custom, item->wal.name, push_digest,
-                       &digest));
-        end_digest(&(Stream){.digest = &digest}, ours);
+                       digest));
+        TRY(digest_text(digest, ours));
     }
     return strcmp(ours, archived) == 0 ? ITEM_SAME : ITEM_DIFFERENT;
 }

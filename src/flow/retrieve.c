@@ -138,7 +138,7 @@ search_once(const Retrieval *what, bool *written)
     AUTO(store) Store *store = NULL;
     AUTO(arena) Arena *arena = arena_new();
     Search search = {.what = what, .written = written};
-    TRY(archive_need(what->server, &store));
+    TRY(archive_need(what->server, what->deadline_ms, &store));
     search.store = store;
     custom_codec_init(what->server, arena, &search.custom);
     int result = try_everywhere(&search);
@@ -195,7 +195,7 @@ retrieve_peek(const Retrieval *what, size_t limit, void (*visit)(void *context, 
     AUTO(store) Store *store = NULL;
     WalName name;
     char text[WAL_NAME_ROOM];
-    TRY(archive_need(what->server, &store));
+    TRY(archive_need(what->server, what->deadline_ms, &store));
     wal_name_parse(what->name, &name);
     snprintf(text, sizeof(text), "%s", what->name);
     for (size_t found = 0; found < limit;) {

@@ -134,7 +134,7 @@ static int
 open_archive(const ServerConfig *server, XlogDb *catalog, Store **ret_store)
 {
     AUTO(store) Store *store = NULL;
-    TRY(archive_need(server, &store));
+    TRY(archive_need(server, 0, &store));
     int empty = xlogdb_exists(catalog) ? 0 : store_is_empty(store);
     if (empty != 0)
         return empty < 0 ? empty : archive_fail_empty(server);

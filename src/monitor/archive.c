@@ -80,7 +80,8 @@ archive_look(void *context)
     AUTO(holdings) Holdings holdings = {0};
     AUTO(arena) Arena *arena = arena_new();
     Losses losses;
-    if (access(state->server->wals_directory, F_OK) < 0 && errno == ENOENT)
+    if (!server_is_remote(state->server) && access(state->server->wals_directory, F_OK) < 0 &&
+        errno == ENOENT)
         return 0; /* nothing was archived ever; whether it should be there is told by PART_FILES */
     TRY(losses_load(state->server, arena, &losses)); /* without them, what is lost looks new */
     TRY(holdings_take(state->config, state->server, count_row, &account, &holdings));

@@ -2,16 +2,25 @@
  * Which kind of archive a place is, and the calls that lead to that kind's own functions. */
 #include "flow/store/class.h"
 
+#include <string.h>
+
+/* Also one of a store that we do not know: opening it says so. */
+static bool
+is_url(const char *text)
+{
+    return strstr(text, "://");
+}
+
 int
 store_open(const StorePlace *place, Store **ret_store)
 {
-    return local_open(place, true, ret_store);
+    return is_url(place->wals) ? cloud_open(place, ret_store) : local_open(place, true, ret_store);
 }
 
 int
 store_open_existing(const StorePlace *place, Store **ret_store)
 {
-    return local_open(place, false, ret_store);
+    return is_url(place->wals) ? cloud_open(place, ret_store) : local_open(place, false, ret_store);
 }
 
 void

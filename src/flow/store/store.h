@@ -35,6 +35,10 @@ typedef struct StorePlace {
                    one request less */
 } StorePlace;
 
+/* What the keys of an object store end in for a compression (NULL: none): "", ".gz" and so on. NULL
+ * for what a program compresses, which cannot be there. */
+const char *store_extension(const char *compression);
+
 /* Opens the archive. A directory is created when it is missing; a bucket is not. */
 int store_open(const StorePlace *place, Store **ret_store);
 

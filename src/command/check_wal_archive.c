@@ -4,7 +4,7 @@
  * does, and the archive too, because a lost catalog does not make it empty. */
 #include "base/log.h"
 #include "command/command.h"
-#include "flow/store/store.h"
+#include "flow/place.h"
 #include "flow/xlogdb/xlogdb.h"
 #include "wal/name.h"
 
@@ -35,8 +35,9 @@ count_row(void *context, const WalFile *row)
 }
 
 static int
-count_file(void *context, const char *name)
+count_file(void *context, const char *name, const struct stat *st)
 {
+    (void)st;
     count_name(context, name);
     return 0;
 }
@@ -51,7 +52,7 @@ count_all(const Invocation *invocation, const ServerConfig *server, Timeline fro
     AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
     AUTO(store) Store *store = NULL;
     TRY(xlogdb_read(db, count_row, &listed, &damaged));
-    int opened = store_open_existing(server->wals_directory, &store);
+    int opened = archive_find(server, &store);
     if (opened < 0)
         return opened;
     if (store)

@@ -151,8 +151,10 @@ show_queues(View *view)
         row(view, "backlog", "Archiving backlog", "none");
     size_format(files->disk_free, free);
     if (files->disk_size)
-        row(view, "disk_free", "Free space for the archive", "%s (%lld %%)", free,
-            (long long)state_percent(files->disk_free, files->disk_size));
+        row(view, "disk_free",
+            server_is_remote(view->state->server) ? "Free space for waiting WAL"
+                                                  : "Free space for the archive",
+            "%s (%lld %%)", free, (long long)state_percent(files->disk_free, files->disk_size));
 }
 
 static void

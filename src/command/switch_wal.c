@@ -8,7 +8,7 @@
 #include "base/proc.h"
 #include "command/command.h"
 #include "flow/archive.h"
-#include "flow/store/store.h"
+#include "flow/place.h"
 #include "flow/xlogdb/xlogdb.h"
 #include "pg/facts.h"
 #include "wal/name.h"
@@ -148,7 +148,7 @@ find_closed(const Job *job, bool *ret_found)
 {
     AUTO(store) Store *store = NULL;
     struct stat st;
-    int result = store_open_existing(job->server->wals_directory, &store);
+    int result = archive_find(job->server, &store);
     if (result == 0)
         result = store_stat(store, job->closed, &st);
     if (result < 0)

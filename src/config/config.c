@@ -114,6 +114,42 @@ force_archiver(Resolver *resolver, ServerConfig *server, const IniLine *header,
                  header->number, server->name);
 }
 
+bool
+server_is_remote(const ServerConfig *server)
+{
+    return strstr(server->wals_directory, "://");
+}
+
+/* What an archive in an object store asks of the rest. Its catalog is here: by default it is where
+ * the archive is, and so it needs another one. */
+static void
+check_remote(ServerConfig *server, Arena *arena)
+{
+    static const char *const schemes[] = {"s3://", "gs://", "azure://", "https://", "http://"};
+    const char *url = server->wals_directory, *compression = server->compression;
+    bool known = false;
+    for (size_t i = 0; i < COUNT_OF(schemes); i++)
+        known = known || str_starts(url, schemes[i]);
+    if (!known)
+        disable(server, arena_printf(arena,
+                                     "wals_directory '%s' is neither a directory nor the URL of an "
+                                     "object store that is known: s3://BUCKET/PREFIX, for example",
+                                     url));
+    if (strcmp(server->xlogdb_directory, url) == 0)
+        server->xlogdb_directory = arena_printf(arena, "%s/xlogdb", server->backup_directory);
+    else if (strstr(server->xlogdb_directory, "://"))
+        disable(server, arena_printf(arena,
+                                     "xlogdb_directory '%s' is not a directory: the catalog of an "
+                                     "archive in an object store is here",
+                                     server->xlogdb_directory));
+    if (compression && (strcmp(compression, "pigz") == 0 || strcmp(compression, "custom") == 0))
+        disable(server, arena_printf(arena,
+                                     "compression = %s cannot be used with an archive in an object "
+                                     "store (wals_directory = %s): use gzip, bzip2, xz, zstd, lz4 "
+                                     "or snappy",
+                                     compression, url));
+}
+
 static void
 check_server(ServerConfig *server, Arena *arena)
 {
@@ -123,11 +159,8 @@ check_server(ServerConfig *server, Arena *arena)
                 arena_printf(arena,
                              "'%s' cannot be the name of a server, as files are named after it",
                              server->name));
-    if (strstr(server->wals_directory, "://"))
-        disable(server, arena_printf(arena,
-                                     "wals_directory '%s' is not a directory: archives in "
-                                     "object stores are not supported",
-                                     server->wals_directory));
+    if (server_is_remote(server))
+        check_remote(server, arena);
 }
 
 static int
@@ -148,8 +181,8 @@ add_server(Resolver *resolver, const char *name)
     ServerConfig *server = &config->servers[config->server_count++];
     server->name = arena_dup(config->arena, name);
     resolve_server(resolver, server);
-    check_server(server, config->arena);
     apply_model(resolver, server);
+    check_server(server, config->arena);
     force_archiver(resolver, server, header, file);
     return 0;
 }

@@ -22,6 +22,8 @@
 #define CONFIG_FIELD_CONNINFO const char *  /* as libpq takes it; may hold a password */
 #define CONFIG_FIELD_SLOT const char *      /* name of a replication slot */
 #define CONFIG_FIELD_RETENTION const char * /* as retention_parse takes it */
+#define CONFIG_FIELD_TAGS const char *      /* as tags_parse takes it */
+#define CONFIG_FIELD_SIZE int64_t           /* bytes */
 
 typedef struct ServerConfig {
     const char *name;
@@ -66,6 +68,9 @@ AUTO_DEFINE(config, Config *, config_free)
 
 /* The server of that name, or NULL. */
 const ServerConfig *config_find_server(const Config *config, const char *name);
+
+/* Is the server's archive in an object store? Then wals_directory is a URL. */
+bool server_is_remote(const ServerConfig *server);
 
 /* One option and its value as text, for show-servers and the documentation. */
 typedef struct OptionInfo {

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "config/retention.h"
 #include "config/secret.h"
+#include "config/tags.h"
 
 #include <limits.h>
 #include <strings.h>
@@ -195,6 +196,24 @@ read_retention(const char *text, const char *choices, Arena *arena, void *ret_fi
     return retention_parse(text, &retention) && read_text(text, choices, arena, ret_field);
 }
 
+static bool
+read_tags(const char *text, const char *choices, Arena *arena, void *ret_field)
+{
+    size_t count = 0;
+    return tags_parse(text, arena, &count) && read_text(text, choices, arena, ret_field);
+}
+
+static bool
+read_size(const char *text, const char *choices, Arena *arena, void *ret_field)
+{
+    Retention size;
+    (void)choices, (void)arena;
+    if (!retention_parse(text, &size) || size.kind != RETAIN_BYTES)
+        return false;
+    *(int64_t *)ret_field = size.amount;
+    return true;
+}
+
 const ValueKind value_BOOL = {"true or false", false, read_bool, write_bool};
 const ValueKind value_COUNT = {"a whole number", false, read_count, write_count};
 const ValueKind value_SECONDS = {"a time as '90', '5 min' or '2 days'", false, read_seconds,
@@ -213,3 +232,6 @@ const ValueKind value_SLOT = {"up to 63 letters, digits and underscores", true, 
                               write_text};
 const ValueKind value_RETENTION = {"'7 d', '500 GiB', '3 backups' or the like", true,
                                    read_retention, write_text};
+const ValueKind value_TAGS = {"'KEY=VALUE', several with commas between them", true, read_tags,
+                              write_text};
+const ValueKind value_SIZE = {"a size as '64 MiB'", false, read_size, write_count};

@@ -21,6 +21,6 @@ typedef struct ValueKind {
 
 extern const ValueKind value_BOOL, value_COUNT, value_SECONDS, value_TEXT, value_PATH, value_SHELL,
     value_CHOICE, value_MAGIC, value_LEVEL, value_LOGLEVEL, value_CONNINFO, value_SLOT,
-    value_RETENTION;
+    value_RETENTION, value_TAGS, value_SIZE;
 
 #endif

@@ -21,6 +21,7 @@
 #include "flow/custom.h"
 #include "flow/hook.h"
 #include "flow/intake/intake.h"
+#include "flow/place.h"
 #include "flow/queue/queue.h"
 
 #include <sched.h>
@@ -105,9 +106,10 @@ processors(void)
 static int
 worker_count(const Run *run)
 {
-    /* One for each core: workers never wait for the disk. */
+    /* One for each core: workers never wait for the disk. For an object store they do. */
     int64_t wanted =
         run->server->archiver_workers > 0 ? run->server->archiver_workers : processors();
+    wanted = store_workers(run->recipe.store, (int)(wanted < WORKERS_MAX ? wanted : WORKERS_MAX));
     if (wanted > WORKERS_MAX)
         wanted = WORKERS_MAX;
     return (size_t)wanted < run->queue.count ? (int)wanted : (int)run->queue.count;
@@ -195,7 +197,11 @@ static int
 run_post_hooks(const Run *run, const Item *item, const char *aborted)
 {
     AUTO(free) char *error = hook_error(item, aborted);
-    AUTO(free) char *path = store_path(run->recipe.store, item->wal.name);
+    /* As Barman: of an archive that is beyond the reach of scripts they are told the source. */
+    AUTO(free)
+    char *path = store_is_remote(run->recipe.store)
+                     ? mem_printf("%s/%s", run->recipe.directory, item->wal.name)
+                     : store_path(run->recipe.store, item->wal.name, item->wal.compression);
     return hooks_after_archive(&(HookEvent){.config = run->config,
                                             .server = run->server,
                                             .wal = &item->wal,
@@ -301,7 +307,7 @@ archive_queue(Run *run)
     if (!run->observer->terse && run->queue.count == 0)
         say(run, "\tno file found");
     if (run->queue.count > 0)
-        TRY(store_open(run->server->wals_directory, &store));
+        TRY(archive_open(run->server, &store));
     run->recipe.store = store;
     if (hooks_configured(run->server))
         TRY(archive_one_by_one(run, &aborted));

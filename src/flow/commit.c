@@ -149,12 +149,10 @@ make_durable(Committer *c, Item *const *items, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (items[i]->state == ITEM_SAME) {
             /* Its publisher may have died before it was durable. */
-            AUTO(close) int fd = -1;
-            int result = store_read(c->recipe->store, items[i]->wal.name, &fd);
+            int result = store_sync_file(c->recipe->store, items[i]->wal.name);
             if (result == STORE_MISSING)
                 return fail(ERR_IO, "'%s' vanished from the archive", items[i]->wal.name);
             TRY(result);
-            TRY(store_sync_file(c->recipe->store, items[i]->wal.name, fd));
         }
         if (items[i]->state == ITEM_READY)
             names[settled++] = items[i]->wal.name;

@@ -27,8 +27,8 @@
 #include "flow/custom.h"
 #include "flow/hook.h"
 #include "flow/item.h"
+#include "flow/place.h"
 #include "flow/recode/reader.h"
-#include "flow/store/store.h"
 #include "flow/survey.h"
 #include "flow/xlogdb/xlogdb.h"
 
@@ -105,10 +105,11 @@ concerns(void *context, const char *hash_dir)
 /* A file before the horizon that the catalog does not know: a crash left it there, ours after step
  * 1, or an archiver's before it could record it. */
 static int
-collect_unlisted(void *context, const char *name)
+collect_unlisted(void *context, const char *name, const struct stat *st)
 {
     Run *run = context;
     WalFile row = {0};
+    (void)st;
     snprintf(row.name, sizeof(row.name), "%s", name);
     if (run->count >= run->max || !horizon_deletes(&run->survey.horizon, name) ||
         (run->listed && bsearch(&row, run->rows, run->listed, sizeof(row), by_name)) ||
@@ -121,9 +122,10 @@ collect_unlisted(void *context, const char *name)
 }
 
 static int
-add_lost_label(void *context, const char *name)
+add_lost_label(void *context, const char *name, const struct stat *st)
 {
     Run *run = context;
+    (void)st;
     const Horizon *horizon = &run->survey.horizon;
     if (wal_kind(name) == WAL_LABEL && horizon_deletes(horizon, name) &&
         !horizon_label(horizon, name)) {
@@ -209,7 +211,8 @@ static int
 run_pre_hooks(Run *run, char **ret_refused)
 {
     for (size_t i = 0; i < run->count; i++) {
-        AUTO(free) char *path = store_path(run->survey.store, run->rows[i].name);
+        AUTO(free)
+        char *path = store_path(run->survey.store, run->rows[i].name, run->rows[i].compression);
         HookEvent event = event_of(run, &run->rows[i], path, NULL);
         int result = hooks_before_delete(&event, ret_refused);
         if (result < 0)
@@ -224,7 +227,8 @@ static int
 run_post_hooks(const Run *run, const StoreRemoval *batch)
 {
     for (size_t i = 0; i < run->count; i++) {
-        AUTO(free) char *path = store_path(run->survey.store, batch[i].name);
+        AUTO(free)
+        char *path = store_path(run->survey.store, batch[i].name, run->rows[i].compression);
         AUTO(free)
         char *error = batch[i].error
                           ? mem_printf("Ignoring deletion of WAL file %s for server %s: "
@@ -334,7 +338,8 @@ delete_all(Run *run)
 static int
 sweep(const ServerConfig *server)
 {
-    TRY(dir_sweep(server->wals_directory));
+    if (!server_is_remote(server))
+        TRY(dir_sweep(server->wals_directory));
     return access(server->xlogdb_directory, F_OK) == 0 ? dir_sweep(server->xlogdb_directory) : 0;
 }
 
@@ -350,13 +355,10 @@ expire_wals(const Expiry *expiry, ExpirySummary *ret_summary)
     if (!expiry->before && !server->wal_retention)
         return hint(fail(ERR_USAGE, "server '%s' has no wal_retention", server->name),
                     "set it, or say with --before what is to be deleted");
-    int found = store_open_existing(server->wals_directory, &store);
-    if (found == STORE_MISSING)
-        return hint(fail(ERR_IO, "the archive '%s' does not exist", server->wals_directory),
-                    "check that its file system is mounted and that wals_directory is right");
-    TRY(found);
-    if (!xlogdb_exists(db) && store_is_empty(store))
-        return 0;
+    TRY(archive_need(server, 0, &store));
+    int empty = xlogdb_exists(db) ? 0 : store_is_empty(store);
+    if (empty != 0)
+        return empty < 0 ? empty : 0;
     if (!xlogdb_exists(db))
         return hint(fail(ERR_DATA, "the archive '%s' has no catalog", server->wals_directory),
                     "walden rebuild-xlogdb %s makes it anew", server->name);

@@ -7,6 +7,7 @@
 
 #include "flow/custom.h"
 #include "flow/inspect.h"
+#include "flow/place.h"
 #include "flow/xlogdb/xlogdb.h"
 #include "wal/name.h"
 
@@ -228,7 +229,7 @@ warn(const Taking *taking)
     if (!holdings->store)
         strlist_addf(&holdings->warnings,
                      "the archive's directory does not exist: this is what the catalog says");
-    if (!holdings->has_catalog && holdings->store && store_is_empty(holdings->store))
+    if (!holdings->has_catalog && holdings->store && store_is_empty(holdings->store) == STORE_EMPTY)
         strlist_addf(&holdings->warnings, "the archive is empty and has no catalog: nothing has "
                                           "been archived, or its file system is not mounted");
     else if (!holdings->has_catalog)
@@ -252,7 +253,7 @@ take_all(const Config *config, const ServerConfig *server, Taking *taking)
     XlogDbPlace place = xlogdb_place(config, server);
     AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
     CustomCodec custom = {0};
-    int opened = store_open_existing(server->wals_directory, &holdings->store);
+    int opened = archive_find(server, &holdings->store);
     if (opened < 0)
         return opened;
     holdings->catalog_path = mem_dup(xlogdb_path(db));

@@ -190,13 +190,15 @@ take_label(void *context, const void *data, size_t size)
 
 /* Opens the file and finds out how it is to be decoded. */
 static int
-open_file(const Inspector *inspector, const char *name, const char *recorded, Inspection *found,
+open_file(const Inspector *inspector, const char *name, const char *recorded, const Stream *stream,
           int *ret_fd)
 {
+    Inspection *found = stream->found;
     char head[HEAD];
     size_t got = 0;
     AUTO(close) int fd = -1;
-    int result = store_read(inspector->store, name, &fd);
+    int result = stream->facts_only ? store_read_head(inspector->store, name, STORE_HEAD, &fd)
+                                    : store_read(inspector->store, name, &fd);
     if (result == STORE_MISSING)
         return conclude(found, INSPECT_GONE, "is not in the archive");
     TRY(result);
@@ -224,7 +226,7 @@ read_file(const Inspector *inspector, const char *name, const char *recorded, St
 {
     AUTO(close) int fd = -1;
     Inspection *found = stream->found;
-    TRY(open_file(inspector, name, recorded, found, &fd));
+    TRY(open_file(inspector, name, recorded, stream, &fd));
     switch (stream->name.kind) {
     case WAL_HISTORY:
         return decode_any(fd, found->class, inspector->custom, name, take_text, stream);

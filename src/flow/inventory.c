@@ -64,28 +64,28 @@ add_row(void *context, const WalFile *row)
     return 0;
 }
 
-typedef struct Listing {
-    const Store *store;
-    Inventory *inventory;
-} Listing;
+static void
+note_stat(InventoryFile *file, const struct stat *st)
+{
+    file->stored = st->st_size;
+    file->mtime = st->st_mtim.tv_sec;
+}
 
 static int
 stat_file(const Store *store, InventoryFile *file)
 {
     struct stat st;
     int result = store_stat(store, file->name, &st);
-    if (result == 0 && S_ISREG(st.st_mode)) {
-        file->stored = st.st_size;
-        file->mtime = st.st_mtim.tv_sec;
-    }
+    if (result == 0 && S_ISREG(st.st_mode))
+        note_stat(file, &st);
     return result < 0 ? result : 0;
 }
 
 static int
-add_file(void *context, const char *name)
+add_file(void *context, const char *name, const struct stat *st)
 {
-    const Listing *listing = context;
-    return stat_file(listing->store, add(listing->inventory, name, wal_kind(name)));
+    note_stat(add(context, name, wal_kind(name)), st);
+    return 0;
 }
 
 /* Lines and file of one name become one entry. The sort may bring them together in any order, and
@@ -200,9 +200,8 @@ int
 inventory_take(const Store *store, XlogDb *catalog, const char *lock_path, Inventory *ret_inventory)
 {
     AUTO(inventory) Inventory inventory = {.has_catalog = xlogdb_exists(catalog)};
-    Listing listing = {store, &inventory};
     TRY(xlogdb_read(catalog, add_row, &inventory, &inventory.damaged));
-    TRY(store_list(store, add_file, &listing, &inventory.strangers));
+    TRY(store_list(store, add_file, &inventory, &inventory.strangers));
     put_together(&inventory);
     TRY(settle(store, catalog, lock_path, &inventory));
     *ret_inventory = inventory;

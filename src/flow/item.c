@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "cloud/digest.h"
 #include "flow/recode/reader.h"
 
 #include <errno.h>
@@ -177,10 +178,11 @@ item_is_current(const Recipe *recipe, const Item *item)
     return lstat(path, &now) == 0 && file_unchanged(&item->source, &now);
 }
 
-/* Where the bytes of the source go while they are read: to a checker, a compressor, a put, or to
- * several */
+/* Where the bytes of the source go while they are read: to a checker, a digest, a compressor, a
+ * put, or to several */
 typedef struct Stream {
     WalChecker *checker;
+    Digest *digest;
     Coder *coder; /* compresses into the put */
     StorePut *put;
 } Stream;
@@ -190,6 +192,8 @@ stream_block(const Stream *stream, const void *data, size_t size)
 {
     if (stream->checker)
         TRY(wal_checker_push(stream->checker, data, size));
+    if (stream->digest)
+        TRY(digest_add(stream->digest, data, size));
     if (stream->coder)
         return coder_push(stream->coder, data, size);
     return stream->put ? store_put_write(stream->put, data, size) : 0;
@@ -225,15 +229,20 @@ run_program(const Recipe *recipe, const Item *item)
 {
     if (lseek(item->fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", item->wal.name);
-    return program_recode(recipe->codec, true, recipe->level, &recipe->custom, item->fd,
-                          store_put_fd(item->put));
+    int fd = store_put_fd(item->put);
+    if (fd < 0)
+        return fail(ERR_CONFIG,
+                    "compression '%s' is done by a program, and an archive in an object "
+                    "store needs one of the others",
+                    recipe->codec->name);
+    return program_recode(recipe->codec, true, recipe->level, &recipe->custom, item->fd, fd);
 }
 
 static int
-fill_put(const Recipe *recipe, Coder **compressor, bool compress, WalChecker *checker, Item *item)
+fill_put(const Recipe *recipe, Coder **compressor, bool compress, Stream stream, Item *item)
 {
     bool program = compress && codec_is_program(recipe->codec);
-    Stream stream = {.checker = checker, .put = item->put};
+    stream.put = item->put;
     if (compress && !program) {
         if (!*compressor)
             TRY(compressor_new(recipe->codec, recipe->level, compressor));
@@ -242,7 +251,7 @@ fill_put(const Recipe *recipe, Coder **compressor, bool compress, WalChecker *ch
     if (!program)
         return stream_source(item, &stream);
     stream.put = NULL;
-    if (checker)
+    if (stream.checker)
         TRY(stream_source(item, &stream));
     return run_program(recipe, item);
 }
@@ -259,6 +268,15 @@ check_unchanged(const Item *item)
     return 0;
 }
 
+static int
+digest_text(Digest *digest, char ret_sha256[OBJECT_SHA256_ROOM])
+{
+    unsigned char bytes[SHA256_SIZE];
+    TRY(digest_end(digest, bytes));
+    hex_format(bytes, sizeof(bytes), ret_sha256);
+    return 0;
+}
+
 /* An untransformed source on the archive's own file system is published by a second link to it, and
  * not by a rename: as long as the source has its name, the next pass knows that something may be
  * missing. */
@@ -268,28 +286,37 @@ bring(const Recipe *recipe, Coder **compressor, Item *item)
     bool compress = recipe->codec && !item->class;
     bool check_records = recipe->gate.level == VALIDATE_FULL && item->facts.major && !item->class;
     int adopted = STORE_CANNOT_LINK;
+    const CodecClass *codec = compress ? recipe->codec : item->class;
     if (!compress)
         adopted = store_put_adopt(recipe->store, item->wal.name, item->fd, &item->put);
     if (adopted < 0)
         return adopted;
     if (adopted == STORE_CANNOT_LINK)
-        TRY(store_put_begin(recipe->store, item->wal.name, &item->put));
+        TRY(store_put_begin(recipe->store, item->wal.name, codec ? codec->name : NULL, &item->put));
 
-    WalChecker *checker = NULL;
+    AUTO(digest) Digest *digest = NULL;
+    /* The digest of the plain contents goes along with them, for comparing a duplicate by one
+     * question. Of a source that is compressed already nobody has the plain contents here. */
+    if (store_keeps_digests(recipe->store) && !item->class)
+        TRY(digest_begin(DIGEST_SHA256, &digest));
+    Stream stream = {.digest = digest};
     int result = 0;
     if (check_records) {
         WalName name;
         wal_name_parse(item->wal.name, &name);
-        checker = wal_checker_new(&name, &item->facts);
+        stream.checker = wal_checker_new(&name, &item->facts);
     }
     if (adopted == STORE_CANNOT_LINK)
-        result = fill_put(recipe, compressor, compress, checker, item);
-    else if (checker)
-        result = stream_source(item, &(Stream){.checker = checker});
-    wal_checker_free(checker);
+        result = fill_put(recipe, compressor, compress, stream, item);
+    else if (stream.checker)
+        result = stream_source(item, &stream);
+    wal_checker_free(stream.checker);
     TRY(result);
     TRY(check_unchanged(item));
-    TRY(store_put_finish(item->put, item->fd, &item->source, &item->wal.size));
+    if (digest)
+        TRY(digest_text(digest, item->sha256));
+    TRY(store_put_finish(item->put, item->fd, &item->source, *item->sha256 ? item->sha256 : NULL,
+                         &item->wal.size));
     if (compress)
         item->wal.compression = recipe->codec->name;
     return 0;
@@ -298,8 +325,7 @@ bring(const Recipe *recipe, Coder **compressor, Item *item)
 void
 item_store(const Recipe *recipe, Coder **compressor, Item *item)
 {
-    struct stat archived;
-    int result = store_stat(recipe->store, item->wal.name, &archived);
+    int result = store_holds(recipe->store, item->wal.name);
     if (result == 0) {
         item->archived = true;
         result = item_compare(recipe, item);
@@ -368,12 +394,42 @@ source_is_encrypted(const Item *item)
            looks_encrypted(head, sizeof(head));
 }
 
-/* Contents are always read and compared: equal sizes and times prove nothing. */
+static int
+push_digest(void *context, const void *data, size_t size)
+{
+    TRY(stop_check());
+    return digest_add(context, data, size);
+}
+
+static int
+compare_digest(const Recipe *recipe, const Item *item, const char *archived)
+{
+    char ours[OBJECT_SHA256_ROOM];
+    AUTO(digest) Digest *digest = NULL;
+    memcpy(ours, item->sha256, sizeof(ours));
+    if (!*ours) {
+        TRY(digest_begin(DIGEST_SHA256, &digest));
+        if (lseek(item->fd, 0, SEEK_SET) < 0)
+            return fail_errno("seek in '%s'", item->wal.name);
+        TRY(decode_any(item->fd, item->class, &recipe->custom, item->wal.name, push_digest,
+                       digest));
+        TRY(digest_text(digest, ours));
+    }
+    return strcmp(ours, archived) == 0 ? ITEM_SAME : ITEM_DIFFERENT;
+}
+
+/* Contents are read and compared, or a digest of all of them: equal sizes and times prove nothing.
+ */
 int
 item_compare(const Recipe *recipe, const Item *item)
 {
     AUTO(close) int fd = -1;
-    int found = store_read(recipe->store, item->wal.name, &fd);
+    char sha256[OBJECT_SHA256_ROOM];
+    int found = store_digest(recipe->store, item->wal.name, sha256);
+    if (found == 0)
+        return compare_digest(recipe, item, sha256);
+    if (found == STORE_UNKNOWN)
+        found = store_read(recipe->store, item->wal.name, &fd);
     if (found == STORE_MISSING)
         return fail(ERR_IO, "'%s' vanished from the archive", item->wal.name);
     TRY(found);
@@ -412,11 +468,11 @@ archived_row(const Store *store, const CustomCodec *custom, const char *name, Wa
     const CodecClass *class = NULL;
     bool encrypted = false;
     struct stat st;
-    int found = store_read(store, name, &fd);
+    int found = store_stat(store, name, &st);
+    if (found == 0)
+        found = store_read_head(store, name, HEAD, &fd);
     if (found != 0)
         return found;
-    if (fstat(fd, &st) < 0)
-        return fail_errno("stat '%s'", name);
     TRY(recognise_file(custom, fd, name, &class, &encrypted));
     *ret_row = (WalFile){.kind = wal_kind(name),
                          .size = st.st_size,

@@ -23,13 +23,15 @@ typedef struct Item {
     int fd;             /* the source while it is needed, else -1 */
     struct stat source; /* its identity, size and times */
     StorePut *put;
-    bool opaque;                  /* neither WAL nor a known codec */
-    bool follows;                 /* WAITING only because an older file of its timeline does */
-    bool archived;                /* FAILED, but there is a file of the name in the archive */
-    const CodecClass *class;      /* what the source is compressed with, or NULL */
-    WalFacts facts;               /* major 0: not known */
-    char reason[WAL_REASON_ROOM]; /* for WAITING and INVALID */
-    Error error;                  /* for FAILED */
+    bool opaque;                     /* neither WAL nor a known codec */
+    bool follows;                    /* WAITING only because an older file of its timeline does */
+    bool archived;                   /* FAILED, but there is a file of the name in the archive */
+    const CodecClass *class;         /* what the source is compressed with, or NULL */
+    WalFacts facts;                  /* major 0: not known */
+    char reason[WAL_REASON_ROOM];    /* for WAITING and INVALID */
+    char sha256[OBJECT_SHA256_ROOM]; /* of the plain contents, once READY, where the archive keeps
+                                        it; or "" */
+    Error error;                     /* for FAILED */
 } Item;
 
 /* What is the same for all items of a run */

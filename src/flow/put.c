@@ -11,6 +11,7 @@
 #include "flow/custom.h"
 #include "flow/intake/parcel.h"
 #include "flow/item.h"
+#include "flow/place.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,6 +34,14 @@ fail_different(const Put *put, const char *where)
                 "check-wal-archive");
 }
 
+/* NOT_THERE when somebody has removed it meanwhile */
+static int
+sync_archived(const Put *put)
+{
+    int result = store_sync_file(put->recipe.store, put->item.wal.name);
+    return result == STORE_MISSING ? NOT_THERE : result < 0 ? result : ITEM_SAME;
+}
+
 /* NOT_THERE, ITEM_SAME (and durable), ITEM_DIFFERENT */
 static int
 ask_archive(const Put *put)
@@ -45,7 +54,7 @@ ask_archive(const Put *put)
     TRY(found);
     int result = item_compare_with(&put->recipe, &put->item, fd);
     if (result == ITEM_SAME)
-        TRY(store_sync_file(put->recipe.store, name, fd));
+        result = sync_archived(put);
     return wrap(result, "'%s'", name);
 }
 
@@ -157,7 +166,7 @@ put_wal(const ServerConfig *server, int fd, char *ret_name)
     custom_codec_init(server, arena, &put.recipe.custom);
     gate_init(server, &put.recipe.gate);
     put.recipe.gate.grace = 0; /* it is as whole as it will ever be */
-    int result = store_open_existing(server->wals_directory, &store);
+    int result = archive_find(server, &store);
     put.recipe.store = store;
     result = result < 0 ? result : examine(&put);
     if (result == 0)

@@ -13,7 +13,7 @@
 #include "base/proc.h"
 #include "flow/custom.h"
 #include "flow/handout.h"
-#include "flow/store/store.h"
+#include "flow/place.h"
 #include "flow/xlogdb/xlogdb.h"
 #include "wal/name.h"
 
@@ -55,7 +55,7 @@ try_archive(Search *search, const char *name)
     if (found == STORE_MISSING)
         return RETRIEVE_MISSING;
     TRY(found);
-    AUTO(free) char *path = store_path(search->store, name);
+    AUTO(free) char *path = store_path(search->store, name, NULL);
     int result = handout(search->what, &search->custom, fd, path, search->written);
     if (result == HANDOUT_ARRIVING)
         return hint(fail(ERR_DATA, "archived file '%s' is shorter than its header says", path),
@@ -113,11 +113,10 @@ confirm_missing(const Search *search)
     if (search->arriving)
         return fail(ERR_BUSY, "'%s' is still arriving", what->name);
     if (!xlogdb_exists(db)) {
-        if (store_is_empty(search->store))
-            return hint(fail(ERR_IO, "the archive '%s' is empty and has no catalog",
-                             what->server->wals_directory),
-                        "check that the file system of the archive is mounted");
-        return RETRIEVE_MISSING;
+        int empty = store_is_empty(search->store);
+        return empty < 0              ? empty
+               : empty == STORE_EMPTY ? archive_fail_empty(what->server)
+                                      : RETRIEVE_MISSING;
     }
     TRY(xlogdb_contains(db, &what->name, 1, &listed));
     struct stat st;
@@ -134,22 +133,12 @@ confirm_missing(const Search *search)
 }
 
 static int
-open_archive(const Retrieval *what, Store **ret_store)
-{
-    int result = store_open_existing(what->server->wals_directory, ret_store);
-    if (result == STORE_MISSING)
-        return hint(fail(ERR_IO, "the archive '%s' does not exist", what->server->wals_directory),
-                    "check that its file system is mounted and that wals_directory is right");
-    return result;
-}
-
-static int
 search_once(const Retrieval *what, bool *written)
 {
     AUTO(store) Store *store = NULL;
     AUTO(arena) Arena *arena = arena_new();
     Search search = {.what = what, .written = written};
-    TRY(open_archive(what, &store));
+    TRY(archive_need(what->server, what->deadline_ms, &store));
     search.store = store;
     custom_codec_init(what->server, arena, &search.custom);
     int result = try_everywhere(&search);
@@ -214,7 +203,7 @@ retrieve_peek(const Retrieval *what, size_t limit, void (*visit)(void *context, 
     AUTO(store) Store *store = NULL;
     WalName name;
     char text[WAL_NAME_ROOM];
-    TRY(open_archive(what, &store));
+    TRY(archive_need(what->server, what->deadline_ms, &store));
     wal_name_parse(what->name, &name);
     snprintf(text, sizeof(text), "%s", what->name);
     for (size_t found = 0; found < limit;) {

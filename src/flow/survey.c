@@ -57,7 +57,7 @@ read_archived(const Survey *survey, const char *name, void *buffer, size_t size,
     char head[HEAD];
     AUTO(close) int fd = -1;
     AUTO(reader) Reader *reader = NULL;
-    int found = store_read(survey->store, name, &fd);
+    int found = store_read_head(survey->store, name, STORE_HEAD, &fd);
     if (found != 0)
         return found;
     ssize_t got = pread(fd, head, sizeof(head), 0);

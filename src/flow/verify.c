@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "flow/custom.h"
+#include "flow/place.h"
 #include "flow/verified.h"
 #include "flow/verify_run.h"
 #include "wal/identity.h"
@@ -132,18 +133,11 @@ verify_finding(VerifyRun *run, const char *name, const Inspection *found)
 static int
 open_archive(const ServerConfig *server, XlogDb *catalog, Store **ret_store)
 {
-    static const char advice[] = "check that its file system is mounted and that wals_directory is "
-                                 "right";
     AUTO(store) Store *store = NULL;
-    int result = store_open_existing(server->wals_directory, &store);
-    if (result == STORE_MISSING)
-        return hint(fail(ERR_IO, "the archive '%s' does not exist", server->wals_directory),
-                    advice);
-    TRY(result);
-    if (store_is_empty(store) && !xlogdb_exists(catalog))
-        return hint(
-            fail(ERR_IO, "the archive '%s' is empty and has no catalog", server->wals_directory),
-            advice);
+    TRY(archive_need(server, 0, &store));
+    int empty = xlogdb_exists(catalog) ? 0 : store_is_empty(store);
+    if (empty != 0)
+        return empty < 0 ? empty : archive_fail_empty(server);
     *ret_store = take(store);
     return 0;
 }

@@ -3,6 +3,7 @@
  * what is missing in between. Of the archive itself only a few headers and the history files are
  * read; whether all the rest is there and sound is for verify. */
 #include "flow/holdings.h"
+#include "flow/place.h"
 #include "monitor/parts.h"
 #include "wal/name.h"
 
@@ -79,7 +80,8 @@ archive_look(void *context)
     AUTO(holdings) Holdings holdings = {0};
     AUTO(arena) Arena *arena = arena_new();
     Losses losses;
-    if (access(state->server->wals_directory, F_OK) < 0 && errno == ENOENT)
+    if (!server_is_remote(state->server) && access(state->server->wals_directory, F_OK) < 0 &&
+        errno == ENOENT)
         return 0; /* nothing was archived ever; whether it should be there is told by PART_FILES */
     TRY(losses_load(state->server, arena, &losses)); /* without them, what is lost looks new */
     TRY(holdings_take(state->config, state->server, count_row, &account, &holdings));
@@ -95,15 +97,11 @@ archive_look(void *context)
     return 0;
 }
 
-/* Written like any other file that is archived, but never given its name. */
 int
 store_look(void *context)
 {
-    static const char text[] = "written by walden check, and removed\n";
     const ServerState *state = context;
     AUTO(store) Store *store = NULL;
-    AUTO(store_put) StorePut *put = NULL;
-    TRY(store_open(state->server->wals_directory, &store));
-    TRY(store_put_begin(store, "FFFFFFFF.history", &put));
-    return store_put_write(put, text, sizeof(text) - 1);
+    TRY(archive_open(state->server, &store));
+    return store_try(store);
 }

@@ -398,8 +398,9 @@ check_disk(Checker *c)
 static void
 check_store(Checker *c)
 {
-    if (!c->server->disabled && answered(c, PART_STORE, "archive writable"))
-        row(c, "archive writable", true, "%s", "");
+    const char *name = server_is_remote(c->server) ? "archive reachable" : "archive writable";
+    if (!c->server->disabled && answered(c, PART_STORE, name))
+        row(c, name, true, "%s", "");
 }
 
 /* Ages of files and of transactions are compared by people: both clocks should agree. */

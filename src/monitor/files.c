@@ -25,7 +25,7 @@ look_at_directories(const ServerConfig *server, FilesState *files)
 {
     const char *const paths[] = {
         server->backup_directory,
-        server->wals_directory,
+        server_is_remote(server) ? NULL : server->wals_directory,
         server->errors_directory,
         server->archiver ? server->incoming_wals_directory : NULL,
         server->streaming_archiver ? server->streaming_wals_directory : NULL,
@@ -137,5 +137,7 @@ files_look(void *context)
     TRY(look_at_queue(server->streaming_wals_directory, streaming_scan, &files->streaming));
     TRY(look_at_errors(server->errors_directory, &files->errors));
     TRY(identity_read(server->backup_directory, &files->system_id));
-    return look_at_disk(server->wals_directory, files);
+    /* With an archive in an object store it is the disk on which WAL waits that may be full. */
+    return look_at_disk(
+        server_is_remote(server) ? server->backup_directory : server->wals_directory, files);
 }

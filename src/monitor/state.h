@@ -37,7 +37,8 @@ typedef struct FilesState {
     ErrorFiles errors;
     uint64_t system_id;               /* of identity.json, 0: none */
     pid_t archiver_pid, receiver_pid; /* who holds their locks; 0: nobody */
-    int64_t disk_size, disk_free;     /* bytes, of the file system of the archive */
+    int64_t disk_size, disk_free;     /* bytes, where the archive is; where WAL waits, if
+                                         the archive is in an object store */
     int64_t inodes, inodes_free;      /* the first 0 where there are none to run out of */
 } FilesState;
 

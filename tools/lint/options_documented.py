@@ -28,6 +28,8 @@ KINDS = {
     "CONNINFO": "connection string",
     "SLOT": "name of a slot",
     "RETENTION": "an amount of WAL",
+    "TAGS": "`KEY=VALUE`, several with commas between them",
+    "SIZE": "a size such as `64 MiB`",
 }
 SCOPES = {
     "GLOBAL": "`[barman]`",

@@ -8,7 +8,7 @@
 
 #include "base/library.h"
 #include "base/proc.h"
-#include "flow/intake/digest.h"
+#include "flow/intake/sums.h"
 #include "wal/name.h"
 
 #include <archive.h>
@@ -49,7 +49,7 @@ typedef struct Libraries {
 /* One checksum that the sender told */
 typedef struct Told {
     bool given;
-    char digest[DIGEST_HEX_ROOM];
+    char digest[SUM_HEX_ROOM];
     char name[WAL_NAME_ROOM]; /* of the file that it is for */
 } Told;
 
@@ -59,7 +59,7 @@ typedef struct Reception {
     Parcel *parcel;
     const char *directory;
     Told told[ALGORITHMS];
-    char digests[ALGORITHMS][DIGEST_HEX_ROOM]; /* of what came */
+    char digests[ALGORITHMS][SUM_HEX_ROOM]; /* of what came */
     int fd;
     void *buffer;
     int64_t total, limit; /* bytes of the stream: that came, and that may come as far as we know */
@@ -156,7 +156,7 @@ receive_contents(Reception *self, int64_t size,
 
 /* Where the contents of the WAL file go */
 typedef struct Target {
-    Digest digest;
+    Sums sums;
     int fd;
 } Target;
 
@@ -164,7 +164,7 @@ static int
 write_piece(void *context, const void *data, size_t size)
 {
     Target *target = context;
-    digest_push(&target->digest, data, size);
+    sums_push(&target->sums, data, size);
     return file_write(target->fd, data, size, "the received file");
 }
 
@@ -188,11 +188,11 @@ receive_wal(Reception *self, struct archive_entry *entry, const char *name)
     snprintf(parcel->name, sizeof(parcel->name), "%s", name);
     TRY(atomic_open(self->directory, name, 0666, &parcel->file));
     Target target = {.fd = parcel->file.fd};
-    TRY(digest_begin(&target.digest));
+    TRY(sums_begin(&target.sums));
     for (int i = 0; i < ALGORITHMS; i++) /* which list comes is not known yet */
-        target.digest.wanted[i] = true;
+        target.sums.wanted[i] = true;
     TRY(wrap(receive_contents(self, size, write_piece, &target), "'%s'", name));
-    digest_finish(&target.digest, self->digests);
+    sums_finish(&target.sums, self->digests);
 
     struct timespec time = {call->archive_entry_mtime(entry),
                             call->archive_entry_mtime_nsec(entry)};
@@ -238,7 +238,7 @@ parse_list(char *text, size_t length, size_t digest_size, Told *ret_told)
 static int
 receive_list(Reception *self, struct archive_entry *entry, enum Algorithm algorithm)
 {
-    const char *list = digest_kinds[algorithm].list;
+    const char *list = sum_kinds[algorithm].list;
     int64_t size = self->call.archive_entry_size(entry);
     AUTO(str) Str text = {0};
     if (self->told[algorithm].given)
@@ -246,7 +246,7 @@ receive_list(Reception *self, struct archive_entry *entry, enum Algorithm algori
     if (size <= 0 || size > LIST_MAX)
         return fail(ERR_DATA, "'%s' is %lld bytes long", list, (long long)size);
     TRY(wrap(receive_contents(self, size, append_piece, &text), "'%s'", list));
-    if (!parse_list(text.data, text.length, digest_kinds[algorithm].size, &self->told[algorithm]))
+    if (!parse_list(text.data, text.length, sum_kinds[algorithm].size, &self->told[algorithm]))
         return fail(ERR_DATA, "'%s' does not hold the checksum of one WAL file and nothing else",
                     list);
     return 0;
@@ -264,7 +264,7 @@ receive_member(Reception *self, struct archive_entry *entry)
         call->archive_entry_sparse_count(entry) > 0 || !call->archive_entry_size_is_set(entry))
         return fail(ERR_DATA, "'%.100s' in the tar stream is not a plain regular file", name);
     for (int i = 0; i < ALGORITHMS; i++)
-        if (strcmp(name, digest_kinds[i].list) == 0)
+        if (strcmp(name, sum_kinds[i].list) == 0)
             return receive_list(self, entry, i);
     if (wal_kind(name) == WAL_NONE)
         return fail(ERR_DATA, "'%.100s' in the tar stream is not the name of a WAL file", name);
@@ -322,11 +322,11 @@ check_digests(const Reception *self)
             continue;
         told = true;
         if (strcmp(self->told[i].name, name) != 0)
-            return fail(ERR_DATA, "'%s' is of '%s', but the file is '%s'", digest_kinds[i].list,
+            return fail(ERR_DATA, "'%s' is of '%s', but the file is '%s'", sum_kinds[i].list,
                         self->told[i].name, name);
         if (strcmp(self->told[i].digest, self->digests[i]) != 0)
             return fail(ERR_DATA, "'%s' is damaged: its checksum is %s, but %s says %s", name,
-                        self->digests[i], digest_kinds[i].list, self->told[i].digest);
+                        self->digests[i], sum_kinds[i].list, self->told[i].digest);
     }
     return told ? 0 : fail(ERR_DATA, "there is no checksum of '%s' in the tar stream", name);
 }

@@ -2,8 +2,8 @@
  * The other end of parcel.c: one file and its checksum as a tar stream, read once. The list comes
  * last, because only then is the checksum known. */
 #include "base/library.h"
-#include "flow/intake/digest.h"
 #include "flow/intake/parcel.h"
+#include "flow/intake/sums.h"
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -75,7 +75,7 @@ send_header(const Sending *self, const char *name, int64_t size, struct timespec
 }
 
 static int
-send_contents(const Sending *self, const ParcelSource *source, Digest *digest)
+send_contents(const Sending *self, const ParcelSource *source, Sums *sums)
 {
     AUTO(free) char *buffer = mem_alloc(BLOCK);
     int64_t total = 0;
@@ -85,7 +85,7 @@ send_contents(const Sending *self, const ParcelSource *source, Digest *digest)
         total += (int64_t)got;
         if (total > source->size)
             break;
-        digest_push(digest, buffer, got);
+        sums_push(sums, buffer, got);
         if (got > 0)
             TRY(check(self, self->archive_write_data(self->archive, buffer, got)));
     } while (got == BLOCK);
@@ -97,17 +97,17 @@ send_contents(const Sending *self, const ParcelSource *source, Digest *digest)
 static int
 send_members(const Sending *self, const ParcelSource *source)
 {
-    Digest digest;
-    char digests[ALGORITHMS][DIGEST_HEX_ROOM];
+    Sums sums;
+    char digests[ALGORITHMS][SUM_HEX_ROOM];
     enum Algorithm algorithm = source->md5 ? MD5 : SHA256;
-    TRY(digest_begin(&digest));
-    digest.wanted[algorithm] = true;
+    TRY(sums_begin(&sums));
+    sums.wanted[algorithm] = true;
     TRY(send_header(self, source->name, source->size, source->mtime));
-    TRY(send_contents(self, source, &digest));
-    digest_finish(&digest, digests);
+    TRY(send_contents(self, source, &sums));
+    sums_finish(&sums, digests);
     AUTO(free) char *list = mem_printf("%s *%s\n", digests[algorithm], source->name);
     size_t size = strlen(list);
-    TRY(send_header(self, digest_kinds[algorithm].list, (int64_t)size, (struct timespec){0}));
+    TRY(send_header(self, sum_kinds[algorithm].list, (int64_t)size, (struct timespec){0}));
     TRY(check(self, self->archive_write_data(self->archive, list, size)));
     return check(self, self->archive_write_close(self->archive));
 }

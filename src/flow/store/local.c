@@ -1,32 +1,23 @@
 /* SPDX-License-Identifier: PostgreSQL
  * The archive as a local directory: <wals>/<hash dir>/<name>, history files in <wals> itself. What
  * is published here was synced before and never takes another file's place. */
-#include "flow/store/store.h"
-
+#include "flow/store/local.h"
 #include "base/file.h"
 #include "wal/name.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 
 enum { WRITE_AHEAD = 4 << 20 };
 
-struct Store {
-    char *directory;
-    dev_t device;
-    atomic_bool links_fail; /* a link to a source was refused: no need to try again */
-    pthread_mutex_t mutex;
-    char ready[WAL_HASH_DIR_ROOM]; /* the hash directory that was last made sure of */
-};
-
-struct StorePut {
-    Store *store;
+typedef struct LocalPut {
+    StorePut base;
     AtomicFile file;
     bool adopted;
     off_t written, started; /* bytes so far, and of these: handed to the disk */
-};
+} LocalPut;
+
+static const StoreClass local_class;
 
 static int
 open_at(const char *directory, Store **ret_store)
@@ -36,45 +27,41 @@ open_at(const char *directory, Store **ret_store)
         return fail_errno("open archive directory '%s'", directory);
     if (!S_ISDIR(st.st_mode))
         return fail(ERR_CONFIG, "wals_directory '%s' is not a directory", directory);
-    Store *store = mem_alloc(sizeof(*store));
+    LocalStore *store = mem_alloc(sizeof(*store));
+    store->base.class = &local_class;
     store->directory = mem_dup(directory);
     store->device = st.st_dev;
     pthread_mutex_init(&store->mutex, NULL);
-    *ret_store = store;
+    *ret_store = &store->base;
     return 0;
 }
 
 int
-store_open(const char *directory, Store **ret_store)
+local_open(const StorePlace *place, bool create, Store **ret_store)
 {
-    AUTO(free) char *up = mem_printf("%s/..", directory);
-    TRY(dir_make(directory));
-    /* Whoever made the directory may have died before its name was durable. */
-    TRY(dir_sync(up));
-    TRY(dir_sweep(directory)); /* history files are made here */
-    return open_at(directory, ret_store);
-}
-
-int
-store_open_existing(const char *directory, Store **ret_store)
-{
-    if (access(directory, F_OK) < 0 && errno == ENOENT)
+    AUTO(free) char *up = mem_printf("%s/..", place->wals);
+    if (!create && access(place->wals, F_OK) < 0 && errno == ENOENT)
         return STORE_MISSING;
-    return open_at(directory, ret_store);
+    if (create) {
+        TRY(dir_make(place->wals));
+        /* Whoever made the directory may have died before its name was durable. */
+        TRY(dir_sync(up));
+        TRY(dir_sweep(place->wals)); /* history files are made here */
+    }
+    return open_at(place->wals, ret_store);
 }
 
-void
-store_free(Store *store)
+static void
+local_free(Store *base)
 {
-    if (!store)
-        return;
+    LocalStore *store = (LocalStore *)base;
     pthread_mutex_destroy(&store->mutex);
     free(store->directory);
     free(store);
 }
 
 char *
-store_path(const Store *store, const char *name)
+local_path_of(const LocalStore *store, const char *name)
 {
     char relative[WAL_PATH_ROOM];
     wal_relative_path(name, relative);
@@ -82,7 +69,14 @@ store_path(const Store *store, const char *name)
 }
 
 static char *
-directory_of(const Store *store, const char *name)
+local_path(const Store *store, const char *name, const char *compression)
+{
+    (void)compression;
+    return local_path_of(local(store), name);
+}
+
+char *
+local_directory_of(const LocalStore *store, const char *name)
 {
     char hash_dir[WAL_HASH_DIR_ROOM];
     wal_hash_dir(name, hash_dir);
@@ -90,10 +84,10 @@ directory_of(const Store *store, const char *name)
                        : mem_dup(store->directory);
 }
 
-int
-store_stat(const Store *store, const char *name, struct stat *ret_stat)
+static int
+local_stat(const Store *store, const char *name, struct stat *ret_stat)
 {
-    AUTO(free) char *path = store_path(store, name);
+    AUTO(free) char *path = local_path_of(local(store), name);
     if (stat(path, ret_stat) == 0)
         return 0;
     if (errno == ENOENT)
@@ -101,10 +95,18 @@ store_stat(const Store *store, const char *name, struct stat *ret_stat)
     return fail_errno("look for '%s'", path);
 }
 
-int
-store_read(const Store *store, const char *name, int *ret_fd)
+static int
+local_holds(const Store *store, const char *name)
 {
-    AUTO(free) char *path = store_path(store, name);
+    struct stat st;
+    return local_stat(store, name, &st);
+}
+
+static int
+local_read(const Store *store, const char *name, size_t size, int *ret_fd)
+{
+    AUTO(free) char *path = local_path_of(local(store), name);
+    (void)size;
     int result = file_open(path, ret_fd);
     return result < 0 && error_last()->os_error == ENOENT ? STORE_MISSING : result;
 }
@@ -112,7 +114,7 @@ store_read(const Store *store, const char *name, int *ret_fd)
 /* The first time that a run meets a hash directory it syncs the directory above, even if the hash
  * directory is there already: its maker may have died before its name was durable. */
 static int
-make_ready(Store *store, const char *name)
+make_ready(LocalStore *store, const char *name)
 {
     char hash_dir[WAL_HASH_DIR_ROOM];
     wal_hash_dir(name, hash_dir);
@@ -134,23 +136,33 @@ make_ready(Store *store, const char *name)
     return result;
 }
 
-int
-store_put_begin(Store *store, const char *name, StorePut **ret_put)
+static StorePut *
+new_put(LocalStore *store, AtomicFile file, bool adopted)
 {
-    AUTO(free) char *directory = directory_of(store, name);
+    LocalPut *put = mem_alloc(sizeof(*put));
+    put->base.store = &store->base;
+    put->file = file;
+    put->adopted = adopted;
+    return &put->base;
+}
+
+static int
+local_put_begin(Store *base, const char *name, const char *compression, StorePut **ret_put)
+{
+    LocalStore *store = (LocalStore *)base;
+    AUTO(free) char *directory = local_directory_of(store, name);
     AtomicFile file = ATOMIC_NONE;
+    (void)compression;
     TRY(make_ready(store, name));
     TRY(atomic_open(directory, name, 0666, &file));
-    StorePut *put = mem_alloc(sizeof(*put));
-    put->store = store;
-    put->file = file;
-    *ret_put = put;
+    *ret_put = new_put(store, file, false);
     return 0;
 }
 
-int
-store_put_adopt(Store *store, const char *name, int source_fd, StorePut **ret_put)
+static int
+local_put_adopt(Store *base, const char *name, int source_fd, StorePut **ret_put)
 {
+    LocalStore *store = (LocalStore *)base;
     struct stat st;
     if (fstat(source_fd, &st) < 0)
         return fail_errno("stat '%s'", name);
@@ -164,32 +176,29 @@ store_put_adopt(Store *store, const char *name, int source_fd, StorePut **ret_pu
     int fd = fcntl(source_fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return fail_errno("duplicate the descriptor of '%s'", name);
-    StorePut *put = mem_alloc(sizeof(*put));
-    put->store = store;
-    put->file = (AtomicFile){.fd = fd, .dir = directory_of(store, name), .name = mem_dup(name)};
-    put->adopted = true;
-    *ret_put = put;
+    AtomicFile file = {.fd = fd, .dir = local_directory_of(store, name), .name = mem_dup(name)};
+    *ret_put = new_put(store, file, true);
     return 0;
 }
 
-int
-store_put_fd(const StorePut *put)
+static int
+local_put_fd(const StorePut *put)
 {
-    return put->file.fd;
+    return ((const LocalPut *)put)->file.fd;
 }
 
 /* The disk begins at once, so that the sync at the end finds little left to do. */
 static void
-start_writing(StorePut *put)
+start_writing(LocalPut *put)
 {
     sync_file_range(put->file.fd, put->started, 0, SYNC_FILE_RANGE_WRITE);
     put->started = put->written;
 }
 
-int
-store_put_write(void *context, const void *data, size_t size)
+static int
+local_put_write(StorePut *base, const void *data, size_t size)
 {
-    StorePut *put = context;
+    LocalPut *put = (LocalPut *)base;
     assert(!put->adopted);
     TRY(file_write(put->file.fd, data, size, put->file.name));
     put->written += (off_t)size;
@@ -198,10 +207,13 @@ store_put_write(void *context, const void *data, size_t size)
     return 0;
 }
 
-int
-store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_t *ret_size)
+static int
+local_put_finish(StorePut *base, int source_fd, const struct stat *source, const char *sha256,
+                 int64_t *ret_size)
 {
+    LocalPut *put = (LocalPut *)base;
     struct stat st;
+    (void)sha256;
     /* An adopted file may never have been synced by whoever wrote it. That is all there is to do
      * for it, so here, where it is done for several files at once. */
     if (put->adopted)
@@ -215,30 +227,30 @@ store_put_finish(StorePut *put, int source_fd, const struct stat *source, int64_
     return 0;
 }
 
-int
-store_put_publish(StorePut *put)
+static int
+local_put_publish(StorePut *base)
 {
+    LocalPut *put = (LocalPut *)base;
     int source_fd = put->file.fd;
     /* Without this the name could survive a crash of the machine and the contents not. */
     if (!put->adopted)
         TRY(file_sync(put->file.fd, put->file.name));
     int result = atomic_publish(&put->file);
     if (put->adopted && put->file.fd != source_fd)
-        put->store->links_fail = true;
+        ((LocalStore *)base->store)->links_fail = true;
     return result == ATOMIC_EXISTS ? STORE_EXISTS : result;
 }
 
-void
-store_put_free(StorePut *put)
+static void
+local_put_free(StorePut *base)
 {
-    if (!put)
-        return;
+    LocalPut *put = (LocalPut *)base;
     atomic_close(&put->file);
     free(put);
 }
 
-int
-store_sync(Store *store, const char *const *names, size_t count)
+static int
+local_sync(Store *store, const char *const *names, size_t count)
 {
     char last[WAL_HASH_DIR_ROOM] =
         "-"; /* names come in order, so equal directories stand together */
@@ -248,187 +260,51 @@ store_sync(Store *store, const char *const *names, size_t count)
         if (strcmp(hash_dir, last) == 0)
             continue;
         memcpy(last, hash_dir, sizeof(last));
-        AUTO(free) char *directory = directory_of(store, names[i]);
+        AUTO(free) char *directory = local_directory_of(local(store), names[i]);
         TRY(dir_sync(directory));
     }
     return 0;
 }
 
-int
-store_sync_file(Store *store, const char *name, int fd)
+static int
+local_sync_file(Store *store, const char *name)
 {
-    TRY(make_ready(store, name));
+    AUTO(close) int fd = -1;
+    int found = local_read(store, name, SIZE_MAX, &fd);
+    if (found != 0)
+        return found;
+    TRY(make_ready((LocalStore *)store, name));
     TRY(file_sync(fd, name));
-    return store_sync(store, &name, 1);
+    return local_sync(store, &name, 1);
 }
 
+/* Written like any other file that is archived, but never given its name. */
 static int
-by_name(const void *a, const void *b)
+local_try(Store *store)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    static const char text[] = "written by walden check, and removed\n";
+    AUTO(store_put) StorePut *put = NULL;
+    TRY(local_put_begin(store, "FFFFFFFF.history", NULL, &put));
+    return local_put_write(put, text, sizeof(text) - 1);
 }
 
-/* "" for a regular file; else a mark that makes it no WAL file's name. Links are followed, as
- * elsewhere in the archive. */
-static const char *
-type_mark(DIR *dir, const struct dirent *entry)
-{
-    struct stat st = {0};
-    if (entry->d_type == DT_REG)
-        return "";
-    if (entry->d_type == DT_DIR)
-        return "/";
-    if (fstatat(dirfd(dir), entry->d_name, &st, 0) < 0)
-        return "?";
-    return S_ISREG(st.st_mode) ? "" : S_ISDIR(st.st_mode) ? "/" : "?";
-}
-
-/* The entries of a directory in byte order, dot-files left out. */
-static int
-list_sorted(const char *path, StrList *ret_names)
-{
-    AUTO(closedir) DIR *dir = opendir(path);
-    if (!dir)
-        return fail_errno("open directory '%s'", path);
-    errno = 0;
-    for (struct dirent *entry; (entry = readdir(dir)); errno = 0)
-        if (entry->d_name[0] != '.')
-            strlist_addf(ret_names, "%s%s", entry->d_name, type_mark(dir, entry));
-    if (errno)
-        return fail_errno("read directory '%s'", path);
-    if (ret_names->count)
-        qsort(ret_names->items, ret_names->count, sizeof(char *), by_name);
-    return 0;
-}
-
-static bool
-is_hash_dir(const char *name)
-{
-    size_t digits = strspn(name, "0123456789ABCDEF");
-    return digits == WAL_HASH_DIR_ROOM - 1 && strcmp(name + digits, "/") == 0;
-}
-
-static bool
-is_file(const Store *store, const char *name)
-{
-    struct stat st;
-    AUTO(free) char *path = store_path(store, name);
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-static int
-list_hash_dir(const Store *store, const char *hash_dir, StoreVisit *visit, void *context,
-              size_t *strangers)
-{
-    AUTO(strlist) StrList names = {0};
-    AUTO(free) char *path = mem_printf("%s/%s", store->directory, hash_dir);
-    TRY(list_sorted(path, &names));
-    for (size_t i = 0; i < names.count; i++) {
-        char expected[WAL_HASH_DIR_ROOM] = "";
-        WalKind kind = wal_kind(names.items[i]);
-        if (kind != WAL_NONE)
-            wal_hash_dir(names.items[i], expected);
-        bool fits = strcmp(expected, hash_dir) == 0;
-        if (fits && is_file(store, names.items[i]))
-            TRY(visit(context, names.items[i]));
-        else
-            ++*strangers;
-    }
-    return 0;
-}
-
-/* The hash directories among the names that are wanted; all of them without a `wanted`. */
-static int
-list_hash_dirs(const Store *store, StrList *names, StoreWants *wanted, StoreVisit *visit,
-               void *context, size_t *strangers)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        if (!is_hash_dir(names->items[i]))
-            continue;
-        names->items[i][WAL_HASH_DIR_ROOM - 1] = '\0';
-        if (!wanted || wanted(context, names->items[i]))
-            TRY(list_hash_dir(store, names->items[i], visit, context, strangers));
-    }
-    return 0;
-}
-
-int
-store_list(const Store *store, StoreVisit *visit, void *context, size_t *ret_strangers)
-{
-    AUTO(strlist) StrList names = {0};
-    size_t strangers = 0;
-    TRY(list_sorted(store->directory, &names));
-    for (size_t i = 0; i < names.count; i++)
-        if (wal_kind(names.items[i]) == WAL_HISTORY && is_file(store, names.items[i]))
-            TRY(visit(context, names.items[i]));
-    TRY(list_hash_dirs(store, &names, NULL, visit, context, &strangers));
-    *ret_strangers = strangers;
-    return 0;
-}
-
-int
-store_list_some(const Store *store, StoreWants *wanted, StoreVisit *visit, void *context,
-                size_t *ret_strangers)
-{
-    AUTO(strlist) StrList names = {0};
-    size_t strangers = 0;
-    TRY(list_sorted(store->directory, &names));
-    TRY(list_hash_dirs(store, &names, wanted, visit, context, &strangers));
-    *ret_strangers = strangers;
-    return 0;
-}
-
-static void
-remove_file(const Store *store, StoreRemoval *removal)
-{
-    AUTO(free) char *path = store_path(store, removal->name);
-    removal->missing = false;
-    removal->error = NULL;
-    if (unlink(path) == 0)
-        return;
-    removal->missing = errno == ENOENT || errno == ENOTDIR;
-    if (!removal->missing) {
-        fail_errno("remove '%s'", path);
-        removal->error = mem_dup(error_last()->text);
-    }
-}
-
-/* Files are gone from it. Never more than this one directory is removed, and never one with
- * anything in it: files of other names, whoever put them there, are not ours to judge. An archiver
- * that was about to put a file here fails and finds its source again on its next run. */
-static int
-leave_directory(const Store *store, const char *name)
-{
-    char hash_dir[WAL_HASH_DIR_ROOM];
-    AUTO(free) char *directory = directory_of(store, name);
-    wal_hash_dir(name, hash_dir);
-    if (hash_dir[0] && unlinkat(AT_FDCWD, directory, AT_REMOVEDIR) == 0)
-        return 0;
-    return access(directory, F_OK) < 0 && errno == ENOENT ? 0 : dir_sync(directory);
-}
-
-int
-store_remove(Store *store, StoreRemoval *batch, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        char here[WAL_HASH_DIR_ROOM], next[WAL_HASH_DIR_ROOM] = "-";
-        remove_file(store, &batch[i]);
-        wal_hash_dir(batch[i].name, here);
-        if (i + 1 < count)
-            wal_hash_dir(batch[i + 1].name, next);
-        /* Without the syncs a crash of the machine brings files back that no catalog lists. */
-        if (strcmp(here, next) != 0)
-            TRY(leave_directory(store, batch[i].name));
-    }
-    return count ? dir_sync(store->directory) : 0;
-}
-
-bool
-store_is_empty(const Store *store)
-{
-    AUTO(closedir) DIR *dir = opendir(store->directory);
-    size_t count = 0;
-    while (dir && readdir(dir))
-        count++;
-    return count <= 2;
-}
+static const StoreClass local_class = {
+    .free = local_free,
+    .path = local_path,
+    .stat = local_stat,
+    .holds = local_holds,
+    .read = local_read,
+    .put_begin = local_put_begin,
+    .put_adopt = local_put_adopt,
+    .put_fd = local_put_fd,
+    .put_write = local_put_write,
+    .put_finish = local_put_finish,
+    .put_publish = local_put_publish,
+    .put_free = local_put_free,
+    .sync = local_sync,
+    .sync_file = local_sync_file,
+    .list = local_list,
+    .remove = local_remove,
+    .is_empty = local_is_empty,
+    .try = local_try,
+};

@@ -17,9 +17,12 @@ enum { LOCK_WAIT_MS = 60 * 1000 };
 XlogDbPlace
 xlogdb_place(const Config *config, const ServerConfig *server)
 {
+    /* Beside an archive in an object store there never was a catalog of the old form. */
+    bool remote = server_is_remote(server);
     return (XlogDbPlace){.server = server->name,
                          .directory = server->xlogdb_directory,
-                         .wals_directory = server->wals_directory,
+                         .wals_directory = remote ? server->xlogdb_directory
+                                                  : server->wals_directory,
                          .lock_directory = config->barman_lock_directory};
 }
 

@@ -517,6 +517,30 @@ test_models(void **state)
     assert_warnings(site, COUNT_OF(warnings), warnings);
 }
 
+/* Several may share one, as their names are in the keys; their catalogs are here. */
+static void
+test_archives_in_object_stores(void **state)
+{
+    Site *site = *state;
+    load_home(site, "[a]\nwals_directory = s3://bucket/wals\n"
+                    "[b]\nwals_directory = s3://bucket/wals\nxlogdb_directory = @/catalogs\n"
+                    "cloud_tags = team = dba ,env=x=y\ncloud_part_size = 5 GB\n"
+                    "[c]\ncloud_tags = team\ncloud_part_size = 5\naws_encryption = AWS:kms\n");
+    const ServerConfig *a = config_find_server(site->config, "a");
+    const ServerConfig *b = config_find_server(site->config, "b");
+    const ServerConfig *c = config_find_server(site->config, "c");
+    assert_true(server_is_remote(a) && server_is_remote(b) && !server_is_remote(c));
+    assert_false(a->disabled || b->disabled || c->disabled);
+    assert_string_equal(a->wals_directory, "s3://bucket/wals");
+    assert_string_equal(a->xlogdb_directory, with_dir(site, "@/home/a/xlogdb"));
+    assert_string_equal(b->xlogdb_directory, with_dir(site, "@/catalogs"));
+    assert_string_equal(b->cloud_tags, "team = dba ,env=x=y");
+    assert_int_equal(b->cloud_part_size, INT64_C(5) << 30);
+    assert_null(c->cloud_tags);
+    assert_int_equal(c->cloud_part_size, 64 << 20);
+    assert_string_equal(c->aws_encryption, "aws:kms");
+}
+
 static void
 test_disabled_servers(void **state)
 {
@@ -524,12 +548,16 @@ test_disabled_servers(void **state)
     assert_done(dir_make(with_dir(site, "@/home/link/real")));
     assert_int_equal(symlink("real", with_dir(site, "@/home/link/errors")), 0);
     load_home(site, "[a/b]\n[..]\nbackup_directory = @/dots\n[good]\n[url]\n"
-                    "wals_directory = s3://bucket/wals\n"
+                    "wals_directory = ftp://bucket/wals\n"
+                    "[filter]\nwals_directory = s3://bucket\ncompression = pigz\n"
+                    "[catalog]\nwals_directory = s3://bucket\nxlogdb_directory = s3://other\n"
                     "[same]\nwals_directory = @/home/same/incoming\n"
                     "[link]\nwals_directory = @/home/link/real\n");
     assert_message(site, "a/b", "cannot be the name of a server");
     assert_message(site, "..", "cannot be the name of a server");
-    assert_message(site, "url", "'s3://bucket/wals' is not a directory");
+    assert_message(site, "url", "'ftp://bucket/wals' is neither a directory nor the URL");
+    assert_message(site, "filter", "compression = pigz cannot be used");
+    assert_message(site, "catalog", "xlogdb_directory 's3://other' is not a directory");
     assert_message(site, "same", "incoming_wals_directory and wals_directory are the same");
     assert_message(site, "link", "errors_directory and wals_directory are the same");
     assert_false(config_find_server(site->config, "good")->disabled);
@@ -554,6 +582,7 @@ main(void)
         CASE(test_included_files),
         CASE(test_default_section),
         CASE(test_models),
+        CASE(test_archives_in_object_stores),
         CASE(test_disabled_servers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,7 +61,8 @@ setup(void **state)
     Work *work = mem_alloc(sizeof(*work));
     work->recipe.directory = site->server.incoming_wals_directory;
     work->recipe.gate = (Gate){VALIDATE_HEADER, 0, 3600};
-    assert_done(store_open(site->server.wals_directory, &work->recipe.store));
+    assert_done(
+        store_open(&(StorePlace){.wals = site->server.wals_directory}, &work->recipe.store));
     work->observer = (ArchiveObserver){&work->told, take_info, ignore_debug, take_problem};
     work->committer = (Committer){
         .server = "main",

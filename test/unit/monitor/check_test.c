@@ -49,7 +49,7 @@ static void
 test_huge_disk(void **context)
 {
     (void)context;
-    const ServerConfig server = {.name = "main", .minimum_free_space = 5};
+    const ServerConfig server = {.name = "main", .wals_directory = "wals", .minimum_free_space = 5};
     AUTO(free) ServerState *state = mem_alloc(sizeof(*state));
     state->server = &server;
     answer(state, PART_FILES);
@@ -64,7 +64,7 @@ static void
 test_identity(void **context)
 {
     (void)context;
-    const ServerConfig server = {.name = "main"};
+    const ServerConfig server = {.name = "main", .wals_directory = "wals"};
     AUTO(free) ServerState *state = mem_alloc(sizeof(*state));
     state->server = &server;
     answer(state, PART_SQL);
@@ -90,7 +90,7 @@ static void
 test_archive_command_that_is_not_shown(void **context)
 {
     (void)context;
-    const ServerConfig server = {.name = "main", .archiver = true};
+    const ServerConfig server = {.name = "main", .wals_directory = "wals", .archiver = true};
     AUTO(free) ServerState *state = mem_alloc(sizeof(*state));
     state->server = &server;
     answer(state, PART_SQL);

@@ -19,7 +19,7 @@ setup(void **state)
     Home *home = mem_alloc(sizeof(*home));
     home->dir = scratch_make();
     home->wals = mem_printf("%s/home/wals", home->dir);
-    assert_done(store_open(home->wals, &home->store));
+    assert_done(store_open(&(StorePlace){.wals = home->wals}, &home->store));
     *state = home;
     return 0;
 }
@@ -53,9 +53,9 @@ put_text(Home *home, const char *name, const char *text, int64_t *ret_size)
     utimensat(AT_FDCWD, source, times, 0);
     AUTO(close) int fd = open(source, O_RDONLY | O_CLOEXEC);
     fstat(fd, &st);
-    assert_done(store_put_begin(home->store, name, &put));
+    assert_done(store_put_begin(home->store, name, NULL, &put));
     assert_done(store_put_write(put, text, strlen(text)));
-    assert_done(store_put_finish(put, fd, &st, ret_size));
+    assert_done(store_put_finish(put, fd, &st, NULL, ret_size));
     return store_put_publish(put);
 }
 
@@ -66,9 +66,9 @@ test_put(void **state)
     int64_t size = 0;
     struct stat st;
     AUTO(free) char *path = below(home, DIR_1 "/" SEG_1);
-    AUTO(free) char *asked = store_path(home->store, SEG_1);
+    AUTO(free) char *asked = store_path(home->store, SEG_1, "gzip");
     assert_string_equal(asked, path);
-    assert_true(store_is_empty(home->store));
+    assert_int_equal(store_is_empty(home->store), STORE_EMPTY);
     assert_int_equal(store_stat(home->store, SEG_1, &st), STORE_MISSING);
     assert_done(put_text(home, SEG_1, "text", &size));
     assert_int_equal(size, 4);
@@ -77,7 +77,7 @@ test_put(void **state)
     assert_int_equal(st.st_mtim.tv_sec, 2000);
     assert_int_equal(st.st_mtim.tv_nsec, 7);
     assert_int_equal(st.st_mode & 0777, 0640);
-    assert_false(store_is_empty(home->store));
+    assert_done(store_is_empty(home->store));
     const char *const names[] = {"00000002.history", SEG_1, SEG_2};
     assert_done(store_sync(home->store, names, 3));
     assert_done(store_sync(home->store, NULL, 0));
@@ -102,7 +102,7 @@ test_unpublished_leaves_no_trace(void **state)
     Home *home = *state;
     StorePut *put = NULL;
     AUTO(free) char *dir = below(home, DIR_1);
-    assert_done(store_put_begin(home->store, SEG_1, &put));
+    assert_done(store_put_begin(home->store, SEG_1, NULL, &put));
     assert_done(store_put_write(put, "x", 1));
     store_put_free(put);
     store_put_free(NULL);
@@ -133,7 +133,7 @@ test_adopt(void **state)
     int64_t size = 0;
     fstat(fd, &source_stat);
     assert_done(store_put_adopt(home->store, SEG_1, fd, &put));
-    assert_done(store_put_finish(put, fd, &source_stat, &size));
+    assert_done(store_put_finish(put, fd, &source_stat, NULL, &size));
     close(fd); /* the put has its own */
     assert_false(exists(path));
     assert_done(store_put_publish(put));
@@ -199,7 +199,7 @@ test_read(void **state)
     assert_done(store_read(home->store, SEG_1, &fd));
     assert_done(file_read(fd, text, sizeof(text), "text", &got));
     assert_string_equal(text, "text");
-    assert_done(store_sync_file(home->store, SEG_1, fd));
+    assert_done(store_sync_file(home->store, SEG_1));
 }
 
 /* Something in the way is not the same as nothing there. */
@@ -214,7 +214,7 @@ test_uncertain(void **state)
     write_text(file, "a file where a directory should be");
     assert_fails(store_stat(home->store, SEG_1, &st), ERR_IO, "Not a directory");
     assert_fails(store_read(home->store, SEG_1, &fd), ERR_IO, "Not a directory");
-    assert_fails(store_put_begin(home->store, SEG_1, &put), ERR_IO, "Not a directory");
+    assert_fails(store_put_begin(home->store, SEG_1, NULL, &put), ERR_IO, "Not a directory");
 }
 
 static void
@@ -224,18 +224,20 @@ test_open_existing(void **state)
     AUTO(free) char *none = below(home, "none");
     AUTO(free) char *file = below(home, "file");
     Store *store = NULL;
-    assert_int_equal(store_open_existing(none, &store), STORE_MISSING);
+    assert_int_equal(store_open_existing(&(StorePlace){.wals = none}, &store), STORE_MISSING);
     assert_false(exists(none));
     write_text(file, "");
-    assert_fails(store_open_existing(file, &store), ERR_CONFIG, "not a directory");
-    assert_done(store_open_existing(home->wals, &store));
+    assert_fails(store_open_existing(&(StorePlace){.wals = file}, &store), ERR_CONFIG,
+                 "not a directory");
+    assert_done(store_open_existing(&(StorePlace){.wals = home->wals}, &store));
     store_free(store);
     store_free(NULL);
 }
 
 static int
-add_name(void *context, const char *name)
+add_name(void *context, const char *name, const struct stat *st)
 {
+    assert_true(S_ISREG(st->st_mode));
     str_appendf(context, "%s;", name);
     return 0;
 }
@@ -296,9 +298,9 @@ test_list_of_wrong_types(void **state)
 }
 
 static int
-refuse(void *context, const char *name)
+refuse(void *context, const char *name, const struct stat *st)
 {
-    (void)context;
+    (void)context, (void)st;
     return fail(ERR_STOPPED, "at %s", name);
 }
 
@@ -371,8 +373,9 @@ wants_second(void *context, const char *hash_dir)
 }
 
 static int
-count_visit(void *context, const char *name)
+count_visit(void *context, const char *name, const struct stat *st)
 {
+    (void)st;
     assert_string_equal(name, "000000010000000100000000");
     ++*(int *)context;
     return 0;

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "command/task.h"
+#include "flow/growing.h"
 #include "flow/intake/receiver.h"
 #include "flow/xlogdb/xlogdb.h"
 #include "wal/name.h"
@@ -202,8 +203,14 @@ static int
 reset(const Invocation *invocation, const ServerConfig *server)
 {
     Teller teller = {invocation, server, ""};
-    ReceiverSpec spec = {server, tell, NULL, &teller};
+    ReceiverSpec spec = {.server = server, .tell = tell, .context = &teller};
     return receiver_reset(&spec) < 0 ? failed(invocation, server) : EXIT_DONE;
+}
+
+static void
+note_progress(void *context, Timeline timeline, Lsn written, uint32_t segment_size)
+{
+    shipper_note(context, timeline, written, segment_size);
 }
 
 static int
@@ -211,8 +218,14 @@ receive(const Invocation *invocation, const ServerConfig *server)
 {
     AUTO(free) char *prefix = mem_printf("%s: ", server->name);
     Teller teller = {invocation, server, prefix};
-    ReceiverSpec spec = {server, tell, find_archived, &teller};
+    AUTO(shipper) Shipper *shipper = NULL;
+    ReceiverSpec spec = {
+        .server = server, .tell = tell, .find_archived = find_archived, .context = &teller};
     mem_keep(KEPT_MEMORY);
+    if (shipper_start(server, &shipper) < 0)
+        return failed(invocation, server);
+    if (shipper)
+        spec.progress = note_progress, spec.progress_context = shipper;
     if (receiver_run(&spec) == 0)
         return EXIT_DONE;
     if (error_last()->class != ERR_STOPPED)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "flow/custom.h"
+#include "flow/growing.h"
 #include "flow/handout.h"
 #include "flow/place.h"
 #include "flow/xlogdb/xlogdb.h"
@@ -63,6 +64,22 @@ try_archive(Search *search, const char *name)
     return result;
 }
 
+/* The segment that was growing when the host was lost that received it */
+static int
+try_pieces(const Search *search)
+{
+    const Retrieval *what = search->what;
+    AUTO(close) int fd = -1;
+    if (!what->partial || !store_is_remote(search->store) || wal_kind(what->name) != WAL_SEGMENT)
+        return RETRIEVE_MISSING;
+    int found = growing_assemble(search->store, what->name, &fd);
+    if (found == GROWING_NONE)
+        return RETRIEVE_MISSING;
+    TRY(found);
+    AUTO(free) char *path = mem_printf("%s/%s.partial", what->server->wals_directory, what->name);
+    return handout(what, &(CustomCodec){0}, fd, path, search->written);
+}
+
 static int
 try_everywhere(Search *search)
 {
@@ -92,7 +109,7 @@ try_everywhere(Search *search)
         if (result != RETRIEVE_MISSING)
             return result;
     }
-    return RETRIEVE_MISSING;
+    return try_pieces(search);
 }
 
 static XlogDb *

@@ -277,7 +277,9 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
                            .segment_size = session->segment_size,
                            .watch = receiver->watch,
                            .from = position,
-                           .begins = begins};
+                           .begins = begins,
+                           .progress = receiver->spec->progress,
+                           .progress_context = receiver->spec->progress_context};
         StreamResult end;
         lsn_format(position.lsn, lsn);
         tell(receiver, "starting at %s, timeline %u%s", lsn, position.timeline,

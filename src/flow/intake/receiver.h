@@ -16,6 +16,10 @@ typedef struct ReceiverSpec {
      * WAL_NAME_ROOM. NULL: nobody knows. */
     int (*find_archived)(void *context, const char *before, char *ret_name);
     void *context;
+    /* How far WAL is in the files of the directory; often, and must be quick. NULL: nobody cares.
+     * Not with receiver = pg_receivewal. */
+    void (*progress)(void *context, Timeline timeline, Lsn written, uint32_t segment_size);
+    void *progress_context;
 } ReceiverSpec;
 
 /* Receives until we are told to stop (ERR_STOPPED; all that was received is durable then) or until

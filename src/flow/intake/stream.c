@@ -21,6 +21,7 @@ enum {
 };
 
 typedef struct Stream {
+    const StreamSpec *spec;
     PgConnection *connection;
     WalWriter *writer;
     SyncWatch *watch;
@@ -33,6 +34,7 @@ typedef struct Stream {
     bool is_heard;    /* has sent anything */
     int64_t heard_ms, reported_ms;
     Lsn reported; /* flushed */
+    Lsn told;     /* written */
 } Stream;
 
 typedef enum Intake { INTAKE_EMPTY = 0, INTAKE_MORE = 1, INTAKE_FULL = 2, INTAKE_ENDED = 3 } Intake;
@@ -135,6 +137,17 @@ report_if_due(Stream *stream, const WriterProgress *progress, bool stalled)
 }
 
 static void
+tell_progress(Stream *stream, const WriterProgress *progress)
+{
+    const StreamSpec *spec = stream->spec;
+    if (!spec->progress || progress->written == stream->told)
+        return;
+    stream->told = progress->written;
+    spec->progress(spec->progress_context, spec->from.timeline, progress->written,
+                   spec->segment_size);
+}
+
+static void
 heed_watch(Stream *stream)
 {
     bool synchronous = sync_watch_get(stream->watch);
@@ -160,6 +173,7 @@ pump(Stream *stream)
         WriterProgress progress = writer_progress(stream->writer);
         if (progress.failed)
             return fail(ERR_IO, "the WAL cannot be written"); /* the writer knows better */
+        tell_progress(stream, &progress);
         if (intake == INTAKE_ENDED)
             return 0; /* and no report, which could not be sent: the server has more to say */
         TRY(report_if_due(stream, &progress, intake == INTAKE_FULL));
@@ -240,7 +254,8 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
     /* A report as soon as the server sends something, or after a moment, so that it knows us; then
      * every STATUS_MS. Not at once: a server that has to find out yet that it does not have this
      * WAL any more would move the slot to where we say, and there it would stay. */
-    Stream stream = {.connection = spec->connection,
+    Stream stream = {.spec = spec,
+                     .connection = spec->connection,
                      .watch = spec->watch,
                      .synchronous = sync_watch_get(spec->watch),
                      .expected = spec->from.lsn,

@@ -15,6 +15,9 @@ typedef struct StreamSpec {
     SyncWatch *watch; /* whether the server waits for us; may change its mind */
     WalPosition from;
     Lsn begins; /* where the timeline does, 0 for the first */
+    /* As ReceiverSpec has it */
+    void (*progress)(void *context, Timeline timeline, Lsn written, uint32_t segment_size);
+    void *progress_context;
 } StreamSpec;
 
 /* How it went, also when it failed */

@@ -6,9 +6,9 @@ import pathlib
 import subprocess
 
 from home import BUILT
+from objectstore import SECRET
 
 TOOL = BUILT.parent / "test" / "tools" / "bucket"
-SECRET = "walsecretwalsecret0123456789abcdef"
 
 
 class Tool:

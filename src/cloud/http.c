@@ -2,7 +2,10 @@
  * HTTP by libcurl. Each request borrows a handle from a pool, and with it the connection that the
  * handle kept; the one that was used last is taken first, so that few stay open. Silence and the
  * deadline are watched in libcurl's progress calls, which come at least once a second; a consumer
- * that takes its time is not taken for a silent server. */
+ * that takes its time is not taken for a silent server.
+ *
+ * libcurl itself sends a request once more when a kept connection turns out to be dead before a
+ * byte of an answer came: the server may have carried out the first one. */
 #include "cloud/http.h"
 
 #include "base/clock.h"

@@ -33,7 +33,7 @@ typedef struct Parts {
     char *id;         /* the store's; whatever else parts_begin wants to remember */
     StrList receipts; /* of each part in order: what parts_finish must show (ETag, block id) */
     int64_t size;     /* of all parts so far */
-    char *digest;     /* of the provider's own use: MD5s of the parts in hexadecimal */
+    char *digest;     /* of the provider's own use */
 } Parts;
 
 typedef struct ListEntry {

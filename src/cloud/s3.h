@@ -50,6 +50,7 @@ typedef struct S3Request {
     bool despite_stop; /* as HttpRequest's */
     /* set by s3_run */
     char payload[SHA256_HEX_ROOM];
+    int64_t deadline;
     AwsKeys keys;
     bool renewed;
 } S3Request;

@@ -36,7 +36,7 @@ s3_parts_begin(void *store, const Content *content, int64_t deadline, Parts *par
     return 0;
 }
 
-/* The MD5s of the parts one after the other, in hexadecimal: their MD5 is the ETag of the whole. */
+/* The MD5s of the parts one after the other, in hexadecimal: see whole_etag. */
 static void
 remember_md5(Parts *parts, const unsigned char *md5)
 {
@@ -144,24 +144,50 @@ complete(S3 *s3, const Content *content, const Parts *parts, bool conditional, i
         *ret_completion = COMPLETION_UNKNOWN;
     else if (conditional && answer.status == 412)
         *ret_completion = COMPLETION_EXISTS;
-    else if (strcmp(error.code, "NoSuchUpload") == 0 && answer.tries > 1)
+    else if (strcmp(error.code, "NoSuchUpload") == 0)
         *ret_completion = COMPLETION_GONE;
     else
         return s3_failure_of(&request, &answer, &error);
     return 0;
 }
 
-/* The object is there, of the right length, and with the ETag that these parts make. */
+/* The ETag of an object that was made of these parts, where no key of somebody's encrypts it: the
+ * MD5 of the parts' MD5s, and their number. */
 static int
-verify(S3 *s3, const Content *content, const Parts *parts, int64_t deadline)
+whole_etag(const Parts *parts, char *ret_etag, size_t room)
 {
-    AUTO(s3_request) S3Request request = s3_request(s3, "look for", "HEAD", content->key);
+    size_t count = parts->receipts.count;
+    AUTO(free) unsigned char *md5s = mem_alloc(count * MD5_SIZE);
+    for (size_t i = 0; i < count * MD5_SIZE; i++) {
+        const char digits[] = {parts->digest[2 * i], parts->digest[2 * i + 1], '\0'};
+        md5s[i] = (unsigned char)strtoul(digits, NULL, 16);
+    }
+    char hex[MD5_HEX_ROOM];
+    TRY(digest_hex_of(DIGEST_MD5, md5s, count * MD5_SIZE, hex));
+    snprintf(ret_etag, room, "\"%s-%zu\"", hex, count);
+    return 0;
+}
+
+/* The object is there, and of the right length. Without an answer that said it is ours, it must
+ * have the very ETag that these parts make: else it may be another writer's. */
+static int
+verify(S3 *s3, const Content *content, const Parts *parts, bool ours, int64_t deadline)
+{
+    AUTO(s3_request) S3Request request = s3_request(s3, "write", "HEAD", content->key);
     AUTO(answer) HttpAnswer answer = {0};
+    char wanted[MD5_HEX_ROOM + 16];
+    TRY(whole_etag(parts, wanted, sizeof(wanted)));
     s3_customer_headers(&request);
     TRY(s3_run(&request, deadline, &answer));
     if (answer.status != 200)
-        return s3_failure(&request, &answer);
+        return fail(ERR_IO, "write '%s/%s': the upload is %s, and there is no object (status %d)",
+                    s3->name, content->key, ours ? "done" : "gone", answer.status);
     int64_t size = http_header_number(&answer, "content-length");
+    const char *etag = http_header(&answer, "etag");
+    if (!ours && (!etag || strcmp(etag, wanted) != 0))
+        return content->replace
+                   ? fail(ERR_IO, "write '%s/%s': the upload is gone", s3->name, content->key)
+                   : UPLOAD_EXISTS;
     if (size != parts->size)
         return fail(ERR_IO, "write '%s/%s': the store has %" PRId64 " bytes of %" PRId64, s3->name,
                     content->key, size, parts->size);
@@ -193,7 +219,9 @@ s3_parts_finish(void *store, const Content *content, Parts *parts, int64_t deadl
         s3_without_conditions(s3);
         TRY(finish(s3, content, parts, false, deadline, &completion));
     }
-    return completion == COMPLETION_EXISTS ? UPLOAD_EXISTS : verify(s3, content, parts, deadline);
+    if (completion == COMPLETION_EXISTS)
+        return UPLOAD_EXISTS;
+    return verify(s3, content, parts, completion == COMPLETION_DONE, deadline);
 }
 
 void

@@ -3,7 +3,6 @@
  * what the store said; never a key, a token or a signature. */
 #include "cloud/s3.h"
 
-#include "base/clock.h"
 #include "cloud/retry.h"
 #include "cloud/sign_v4.h"
 #include "cloud/xml.h"
@@ -41,7 +40,7 @@ prepare(void *context, HttpRequest *http)
     S3Request *request = context;
     const S3 *s3 = request->s3;
     AwsKeys keys = {0};
-    TRY(credentials_get(s3->credentials, clock_ms() + http_limits(s3->http)->total_ms, &keys));
+    TRY(credentials_get(s3->credentials, request->deadline, &keys));
     aws_keys_done(&request->keys);
     request->keys = keys;
 
@@ -117,6 +116,7 @@ int
 s3_run(S3Request *request, int64_t deadline, HttpAnswer *ret_answer)
 {
     TRY(digest_hex_of(DIGEST_SHA256, request->body, request->body_size, request->payload));
+    request->deadline = deadline;
     Call call = {.request = {.method = request->method,
                              .body = request->body,
                              .body_size = request->body_size,

@@ -8,6 +8,7 @@ import pytest
 
 from faults import Clock
 from home import WALDEN, Home
+from objectstore import Ceph, Swift
 from pg import Postgres, short_directory
 from support import Disk, as_root
 from walsender import Walsender
@@ -83,3 +84,23 @@ def disk(workdir):
     yield make
     for one in made:
         as_root("umount", one.path)
+
+
+def running(server):
+    """A server in a directory of its own, for as long as the session wants it."""
+    path = short_directory("walden-store-")
+    with server(path) as started:
+        yield started
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ceph():
+    """A Ceph gateway, one for each worker; a test should use buckets of its own."""
+    yield from running(lambda path: Ceph(path, classes=["STANDARD_IA"]))
+
+
+@pytest.fixture(scope="session")
+def swift():
+    """OpenStack Swift, which takes its time to start."""
+    yield from running(Swift)

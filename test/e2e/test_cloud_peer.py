@@ -1,0 +1,526 @@
+# SPDX-License-Identifier: PostgreSQL
+"""What an object store and the way to it may do to us, by a scripted peer."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from buckettool import SECRET, Tool
+from httppeer import Answer, Peer, S3Peer, error, listed, listing, xml
+from support import started, wait_for
+
+DATA = os.urandom(300_000)
+MB = 1 << 20
+
+
+@pytest.fixture
+def peer():
+    with S3Peer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def tool(peer, workdir):
+    return Tool(peer.url, workdir)
+
+
+def slow_down(after="1"):
+    return error(503, "SlowDown", Retry_After=after)
+
+
+# -- trying again
+
+
+def test_storm_of_503(peer, tool):
+    peer.then(slow_down(), slow_down())
+    begin = time.monotonic()
+    assert tool.put("k", DATA) == "done"
+    assert time.monotonic() - begin >= 2  # as asked for
+    assert peer.methods() == ["PUT"] * 3
+    assert peer.objects["k"][0] == DATA
+    dates = [request.headers["authorization"] for request in peer.requests]
+    assert len(set(dates)) > 1  # signed anew
+
+
+def test_gives_up(peer, tool):
+    peer.always(error(503, "SlowDown"))
+    said = tool.put("k", DATA, retries=1)
+    assert said.startswith("failed io: write 's3://bucket/k': SlowDown: as the test told me")
+    assert "after 2 tries" in said
+    assert len(peer.requests) == 2
+
+
+def test_waits_no_longer_than_it_may(peer, tool):
+    peer.always(slow_down("3600"))
+    assert "SlowDown" in tool.put("k", DATA, total_ms=20000)
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 403, 405, 409])
+def test_a_refusal_is_final(peer, tool, status):
+    peer.always(error(status, "Whatever"))
+    assert "Whatever" in tool.put("k", DATA)
+    assert len(peer.requests) == 1
+
+
+@pytest.mark.parametrize("code", ["RequestTimeout", "OperationAborted"])
+def test_refusals_that_pass(peer, tool, code):
+    peer.then(error(400, code))
+    assert tool.put("k", DATA) == "done"
+
+
+def test_nobody_listens(tool, peer, workdir):
+    peer.__exit__()
+    said = Tool(peer.url, workdir, retries=1).put("k", DATA)
+    assert said.startswith("failed io: write 's3://bucket/k': ") and "connect" in said
+
+
+def test_connection_breaks_before_the_answer(peer, tool):
+    peer.then(Answer(hang_up=True))
+    assert tool.put("k", DATA) == "done"
+    assert len(peer.requests) >= 2
+
+
+# -- silence
+
+
+def test_silent_store(peer, tool):
+    peer.always(Answer(body=DATA, stall=0, length=5))
+    said = tool.get("k", idle_ms=200, retries=-1)
+    assert said.startswith("failed timeout: read 's3://bucket/k': no answer, not a byte in 0.2")
+
+
+def test_total_deadline(peer, tool):
+    peer.always(Answer(body=DATA, stall=0, length=5))
+    said = tool.get("k", idle_ms=60000, total_ms=500)
+    assert said.startswith("failed timeout: read 's3://bucket/k': not done within its time")
+    assert len(peer.requests) == 1
+
+
+def test_told_to_stop(peer, tool):
+    peer.always(Answer(body=DATA, stall=0, length=5))
+    with started(tool.command("get", "k", "/dev/null"), env=tool.env, text=True) as process:
+        wait_for(lambda: peer.requests, what="the request")
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=30)
+    assert out.startswith("failed stopped: read 's3://bucket/k'")
+
+
+# -- downloads
+
+
+def test_goes_on_where_it_broke(peer, tool):
+    peer.objects["k"] = (DATA, {"ETag": '"one"'})
+    peer.then(Answer(serve_first=True, cut=100_000), Answer(serve_first=True, cut=50_000),
+              Answer(serve_first=True, stall=1000))
+    assert tool.get("k", idle_ms=300) == DATA
+    first, *later = peer.requests
+    assert "range" not in first.headers
+    assert len(later) == 3
+    assert all(request.headers["if-match"] == '"one"' for request in later)
+    starts = [int(request.headers["range"][6:-1]) for request in later]
+    assert starts == sorted(starts) and starts[-1] > 0
+
+
+def test_too_long_a_length(peer, tool):
+    peer.objects["k"] = (DATA, {"ETag": '"one"'})
+    peer.then(Answer(serve_first=True, length=len(DATA) + 7))
+    peer.always(error(416, "InvalidRange"))
+    assert tool.get("k").startswith("failed ")
+
+
+def test_another_object_on_the_way(peer, tool):
+    peer.objects["k"] = (DATA, {"ETag": '"one"'})
+    peer.then(Answer(serve_first=True, cut=100_000))
+    peer.then(lambda request: peer.objects.update(k=(DATA[::-1], {"ETag": '"two"'})))
+    assert tool.get("k") == "failed io: read 's3://bucket/k': it was replaced on the way ()"
+
+
+def test_range_ignored(peer, tool):
+    peer.objects["k"] = (DATA, {"ETag": '"one"'})
+    peer.then(Answer(serve_first=True, cut=100_000))
+    peer.then(Answer(200, DATA, {"ETag": '"one"'}))
+    assert "does not continue where the connection broke" in tool.get("k")
+
+
+def test_damaged_on_the_way(peer, tool):
+    tool.put("k", DATA)
+    body, headers = peer.objects["k"]
+    peer.objects["k"] = (body[:-1] + b"\0" * (body[-1] != 0) + b"\1" * (body[-1] == 0), headers)
+    assert "what came has the MD5" in tool.get("k")
+
+
+def test_missing_and_unknown_are_different(peer, tool):
+    assert tool.get("none") == "missing"
+    assert tool("head", "none") == ["missing"]
+    for answer in (Answer(404, b"<html>no such page</html>"), Answer(404),
+                   error(404, "NoSuchBucket"), error(404, "NoSuchWebsite")):
+        peer.always(answer)
+        assert tool.get("none").startswith("failed ")
+        assert tool("head", "none")[-1].startswith("failed ")
+
+
+# -- uploads
+
+
+def test_taken(peer, tool):
+    assert tool.put("k", DATA) == "done"
+    assert tool.put("k", DATA[1:]) == "exists"
+    assert peer.objects["k"][0] == DATA
+    assert tool.put("k", b"new", replace=1) == "done"
+    assert peer.objects["k"][0] == b"new"
+
+
+def test_lost_answer(peer, tool):
+    peer.then(Answer(serve_first=True, hang_up=True))
+    assert tool.put("k", DATA) == "exists"
+    assert peer.objects["k"][0] == DATA
+
+
+def test_store_has_something_else(peer, tool):
+    wrong = {"ETag": '"00000000000000000000000000000000"'}
+    peer.then(Answer(serve_first=True, headers=wrong))
+    said = tool.put("k", DATA)
+    assert said.startswith("failed io: ") and "the MD5 00000000000000000000000000000000" in said
+    assert peer.objects == {}  # so that it can be tried again
+
+
+def test_no_conditions(peer, tool):
+    not_here = error(501, "NotImplemented")
+    peer.then(not_here)
+    assert tool.put("k", DATA) == "done"
+    assert tool.log.count("knows no conditional requests") == 1
+    assert peer.methods() == ["PUT", "HEAD", "PUT"]
+    peer.then(not_here)
+    assert tool.put("k", DATA[1:]) == "exists"
+    assert peer.objects["k"][0] == DATA
+
+
+def test_parts(peer, tool):
+    big = DATA * 40
+    assert tool("put", "k", tool.file("in", big), part=5 * MB) == [f"size {len(big)}", "done"]
+    assert peer.objects["k"][0] == big
+    assert tool.get("k") == big
+    # start, three parts, look, finish, look; the last to be sure
+    assert peer.methods()[:-1] == ["POST", "PUT", "PUT", "PUT", "HEAD", "POST", "HEAD"]
+    assert tool.put("k", big, part=5 * MB) == "exists"
+    assert peer.methods()[-1] == "DELETE" and peer.parts is None
+
+
+def test_failed_part_leaves_nothing(peer, tool):
+    peer.then(None, None, error(403, "AccessDenied"))
+    assert "AccessDenied" in tool.put("k", DATA * 40, part=5 * MB)
+    assert peer.methods() == ["POST", "PUT", "PUT", "DELETE"]
+    assert peer.parts is None and peer.objects == {}
+
+
+def test_damaged_part(peer, tool):
+    wrong = {"ETag": '"00000000000000000000000000000000"'}
+    peer.then(None, Answer(serve_first=True, headers=wrong))
+    assert "has part 1 with the MD5 0000" in tool.put("k", DATA * 40, part=5 * MB)
+    assert peer.methods()[-1] == "DELETE"
+
+
+def test_finish_that_fails_with_200(peer, tool):
+    failed = error(200, "InternalError")
+    peer.then(None, None, None, None, None, failed)
+    assert tool.put("k", DATA * 40, part=5 * MB) == "done"
+    assert peer.objects["k"][0] == DATA * 40
+    peer.objects.clear()
+    peer.then(None, None, None, None, None, error(200, "MalformedXML"))
+    assert "MalformedXML" in tool.put("k", DATA * 40, part=5 * MB)
+
+
+def test_finish_whose_answer_is_lost(peer, tool):
+    peer.then(None, None, None, None, None, Answer(serve_first=True, hang_up=True))
+    assert tool.put("k", DATA * 40, part=5 * MB) == "done"
+    assert peer.objects["k"][0] == DATA * 40
+
+
+def test_finish_of_less(peer, tool):
+    def lose_one(request):
+        del peer.parts[2]
+    peer.then(None, None, None, None, None, lose_one)
+    assert "bytes of" in tool.put("k", DATA * 40, part=5 * MB)
+
+
+# -- listings
+
+
+def fill(peer, count=5):
+    for i in range(count):
+        peer.objects[f"p/{i} &<é"] = (b"x" * i, {"ETag": '"e"'})
+    return sorted(peer.objects)
+
+
+def test_pages(peer, tool):
+    keys = fill(peer)
+    assert tool.list("p/") == keys
+    assert len(peer.requests) == 3
+    assert tool.list("p/", keys[2]) == keys[3:]
+    assert tool.list("q/") == []
+
+
+@pytest.mark.parametrize("page, reason", [
+    (listing(listed("p/1"), more=True), "does not say where it goes on"),
+    (xml("<ListBucketResult><Contents><Key>p/1</Key></Contents></ListBucketResult>"),
+     "does not say whether it is complete"),
+    (xml("<html></html>"), "does not say whether it is complete"),
+    (Answer(200, listing(listed("p/1")).body[:-20]), "no whole XML"),
+    (Answer(200, b""), "no whole XML"),
+    (listing(listed("p/2") + listed("p/1")), "does not belong behind 'p/2'"),
+    (listing(listed("q/1")), "the key 'q/1' does not belong"),
+    (listing(listed("p/1", size="many")), "the size 'many'"),
+])
+def test_odd_listings(peer, tool, page, reason):
+    peer.always(page)
+    last = tool("list", "p/", retries=-1)[-1]
+    assert last.startswith("failed ") and reason in last
+
+
+def test_listing_in_circles(peer, tool):
+    token = "<NextContinuationToken>t</NextContinuationToken>"
+    peer.always(listing(listed("p/1"), True, token))
+    assert "does not belong behind 'p/1'" in tool("list", "p/")[-1]
+    peer.always(listing("", True, token))
+    assert "the same page again" in tool("list", "p/")[-1]
+
+
+def test_listing_cut_by_the_connection(peer, tool):
+    keys = fill(peer)
+    peer.then(Answer(serve_first=True, cut=60))
+    assert tool.list("p/") == keys
+
+
+# -- removal
+
+
+def test_removal(peer, tool):
+    keys = fill(peer)
+    assert tool("rm", *keys[:3], "p/none") == ["done"]
+    assert sorted(peer.objects) == keys[3:]
+    assert peer.requests[0].headers["content-md5"]
+
+
+def test_removal_refused_for_some(peer, tool):
+    peer.always(xml(
+        "<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key><Code>AccessDenied</Code>"
+        "<Message>locked</Message></Error><Error><Key>c</Key><Code>NoSuchKey</Code></Error>"
+        "</DeleteResult>"))
+    assert tool("rm", "a", "b", "c", "d") == [
+        "kept b: AccessDenied: locked", "kept d: the store says nothing about it", "done"]
+
+
+def test_removal_one_by_one(peer, tool):
+    keys = fill(peer)
+    peer.then(error(501, "NotImplemented"), None, error(403, "AccessDenied"))
+    lines = tool("rm", *keys)
+    assert [line[:9] for line in lines] == [f"kept {keys[1]}"[:9], "done"]
+    assert "AccessDenied" in lines[0]
+    assert list(peer.objects) == [keys[1]]
+
+
+def test_removal_fails(peer, tool):
+    peer.always(error(200, "AccessDenied"))
+    assert "AccessDenied" in tool("rm", "a", "b")[-1]
+    peer.always(Answer(200, b"<DeleteResult><Deleted>"))
+    assert tool("rm", "a", "b")[-1].startswith("failed ")
+
+
+# -- what a person can do about it
+
+
+@pytest.mark.parametrize("status, code, advice", [
+    (403, "RequestTimeTooSkewed", "set this machine's clock right"),
+    (400, "ExpiredToken", "the credentials have expired; renew them"),
+    (403, "InvalidAccessKeyId", "check the access key; is it one of this store?"),
+    (403, "SignatureDoesNotMatch", "check the secret key"),
+    (403, "AccessDenied", "the policies of user and bucket do not allow this"),
+    (404, "NoSuchBucket", "create the bucket, or check its name and the endpoint"),
+])
+def test_advice(peer, tool, status, code, advice):
+    peer.always(error(status, code))
+    said = tool.put("k", DATA)
+    assert said.startswith(f"failed config: write 's3://bucket/k': {code}")
+    assert said.endswith(f"({advice})")
+
+
+def test_redirections_are_not_followed(peer, tool):
+    with Peer() as other:
+        peer.then(error(307, "TemporaryRedirect", Location=f"{other.url}/bucket/k"))
+        assert "redirections are not followed" in tool.put("k", DATA)
+        peer.then(error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-9"))
+        assert tool.put("k", DATA).endswith("(the bucket is in the region eu-west-9)")
+        assert other.requests == []
+
+
+# -- certificates
+
+
+@pytest.fixture
+def certificate(workdir):
+    def make(name, alternative):
+        path = workdir / f"{name}.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "30", "-subj", f"/CN={name}", "-addext",
+             f"subjectAltName={alternative}", "-keyout", workdir / "key", "-out", path],
+            check=True, capture_output=True)
+        path.write_text(path.read_text() + (workdir / "key").read_text())
+        return path
+    return make
+
+
+def test_certificates(certificate, workdir):
+    good, other = certificate("good", "IP:127.0.0.1"), certificate("other", "DNS:elsewhere")
+    with S3Peer(certificate=good) as peer:
+        tool = Tool(peer.url, workdir)
+        assert tool.put("k", DATA, ca=good) == "done"
+        for ca in (None, other):
+            said = tool.put("l", DATA, ca=ca)
+            assert said.startswith("failed config: write 's3://bucket/l': the server's certificate "
+                                   "is not accepted")
+        tool.env["AWS_CA_BUNDLE"] = str(good)
+        assert tool.put("l", DATA) == "done"
+        assert "CA file" in tool.put("m", DATA, ca=workdir / "none")
+    with S3Peer(certificate=other) as peer:  # known, but not for this host
+        said = Tool(peer.url, workdir).put("k", DATA, ca=other)
+        assert "certificate is not accepted" in said
+        assert peer.requests == []
+
+
+# -- credentials
+
+
+def in_seconds(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+
+
+def keys(name, expires=3600):
+    return json.dumps({
+        "Code": "Success", "AccessKeyId": name, "SecretAccessKey": SECRET, "Token": f"token-{name}",
+        "Expiration": in_seconds(expires)}).encode()
+
+
+def without_keys(tool):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        tool.env.pop(name, None)
+
+
+def users(peer):
+    """Who made each request."""
+    return [request.headers["authorization"].split("Credential=")[1].split("/")[0]
+            for request in peer.requests]
+
+
+class Machine(Peer):
+    """EC2's metadata service, version 2, with these keys one after the other."""
+
+    def __init__(self, *answers):
+        super().__init__()
+        self.answers = list(answers)
+
+    def serve(self, request):
+        if request.path == "/latest/api/token":
+            assert request.method == "PUT"
+            return Answer(200, b"session-token")
+        if request.headers.get("x-aws-ec2-metadata-token") != "session-token":
+            return Answer(401)
+        if request.path == "/latest/meta-data/iam/security-credentials/":
+            return Answer(200, b"our-role")
+        assert request.path == "/latest/meta-data/iam/security-credentials/our-role"
+        return Answer(200, self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
+
+
+def on_machine(tool, machine):
+    without_keys(tool)
+    tool.env["AWS_EC2_METADATA_DISABLED"] = "false"
+    tool.env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = machine.url
+
+
+def test_machine(peer, tool):
+    with Machine(keys("ASIA1")) as machine:
+        on_machine(tool, machine)
+        assert tool.put("k", DATA * 40, part=5 * MB) == "done"
+        assert set(users(peer)) == {"ASIA1"}
+        assert peer.requests[0].headers["x-amz-security-token"] == "token-ASIA1"
+        assert "x-amz-security-token" in peer.requests[0].headers["authorization"]
+        assert len(machine.requests) == 3  # asked once
+
+
+def test_expired_in_between(peer, tool):
+    with Machine(keys("ASIA1"), keys("ASIA2")) as machine:
+        on_machine(tool, machine)
+        peer.then(error(400, "ExpiredToken"))
+        assert tool.put("k", DATA) == "done"
+        assert users(peer) == ["ASIA1", "ASIA2"]
+
+
+def test_expires_soon(peer, tool):
+    with Machine(keys("ASIA1", expires=-5), keys("ASIA2")) as machine:
+        on_machine(tool, machine)
+        assert tool.put("k", DATA * 40, part=5 * MB) == "done"
+        assert users(peer) == ["ASIA1"] + ["ASIA2"] * 6
+
+
+def test_expired_and_no_others(peer, tool):
+    peer.always(error(400, "ExpiredToken"))
+    assert "renew them" in tool.put("k", DATA)
+    assert len(peer.requests) == 1  # the environment has no others
+    with Machine(keys("ASIA1")) as machine:
+        on_machine(tool, machine)
+        assert "renew them" in tool.put("k", DATA)
+        assert len(peer.requests) == 3
+
+
+def test_no_machine(peer, tool):
+    without_keys(tool)
+    said = tool.put("k", DATA)
+    assert said.startswith("failed config: write 's3://bucket/k': there are no credentials for S3")
+    with Machine(b"") as machine:
+        on_machine(tool, machine)
+        machine.always(Answer(404))
+        assert "there are no credentials for S3" in tool.put("k", DATA)
+    assert "there are no credentials for S3" in tool.put("k", DATA)  # nobody listens there
+    assert peer.requests == []
+
+
+def test_container(peer, tool, workdir):
+    with Peer() as container:
+        container.then(Answer(200, keys("ASIA3")), Answer(403), Answer(200, b"{}"))
+        without_keys(tool)
+        (workdir / "token").write_text("let-me-in")
+        tool.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = container.url + "/v2/creds?id=1"
+        tool.env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = str(workdir / "token")
+        assert tool.put("k", DATA) == "done"
+        assert users(peer) == ["ASIA3"]
+        assert container.requests[0].headers["authorization"] == "let-me-in"
+        assert container.requests[0].query == {"id": "1"}
+        assert "answered with status 403" in tool.put("l", DATA)
+        assert "its answer has none" in tool.put("l", DATA)
+
+
+def test_web_identity(peer, tool, workdir):
+    granted = xml(
+        '<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
+        "<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA4</AccessKeyId>"
+        f"<SecretAccessKey>{SECRET}</SecretAccessKey><SessionToken>t4</SessionToken>"
+        f"<Expiration>{in_seconds(3600)}</Expiration></Credentials>"
+        "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>")
+    with Peer() as tokens:
+        tokens.then(Answer(500), granted, Answer(403, b"<no/>"))
+        without_keys(tool)
+        (workdir / "token").write_text("eyJhbGci+/=\n")
+        tool.env |= {"AWS_WEB_IDENTITY_TOKEN_FILE": str(workdir / "token"),
+                     "AWS_ROLE_ARN": "arn:aws:iam::1:role/wal", "AWS_ENDPOINT_URL_STS": tokens.url}
+        assert tool.put("k", DATA) == "done"
+        assert users(peer) == ["ASIA4"]
+        assert tokens.requests[1].body == (
+            b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3A"
+            b"role%2Fwal&RoleSessionName=walden&WebIdentityToken=eyJhbGci%2B%2F%3D")
+        said = tool.put("l", DATA)
+        assert "status 403" in said and "trusts the identity" in said and "eyJ" not in said

@@ -8,6 +8,7 @@ import pytest
 
 from faults import Clock
 from home import WALDEN, Home
+from parcels import Ssh
 from pg import Postgres, short_directory
 from support import Disk, as_root
 from walsender import Walsender
@@ -64,6 +65,12 @@ def sender():
     sender = Walsender()
     yield sender
     sender.close()
+
+
+@pytest.fixture
+def ssh(workdir):
+    with Ssh(workdir / "ssh").serving() as server:
+        yield server
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import tarfile
 
 import pytest
 from home import BARMAN, WALDEN, execute
-from parcels import SSHD, TIME, Ssh, checksums, member, pack, parcel
+from parcels import TIME, called, checksums, let_serve, member, needs_client, pack, parcel, scripted
 from pg import Postgres, owner, restored
 from support import beside, wait_for
 from wal import MIB, SYSID, make_wal, segment_name, wal_bytes
@@ -273,38 +273,14 @@ def test_two_at_once(home):
 # Barman's client, over ssh
 
 
-@pytest.fixture
-def ssh(workdir):
-    with Ssh(workdir / "ssh").serving() as server:
-        yield server
-
-
-def let_serve(ssh, program, home):
-    """Who comes by ssh finds the program as `barman`."""
-    path = ssh.bin / "barman"
-    link = ssh.directory / "barman"
-    link.symlink_to(program)
-    path.write_text(f'#!/bin/sh\nexec {link} -c {home.conf} "$@"\n')
-    path.chmod(0o755)
-
-
 def send(ssh, path, *options, client=CLIENT, server="main", **kw):
     command = [client, "-U", ssh.user, *options, "127.0.0.1", server, path]
     return execute(command, env=ssh.environment, **kw)
 
 
-needs_client = pytest.mark.skipif(
-    not (os.access(CLIENT, os.X_OK) and os.access(SSHD, os.X_OK)), reason="no barman-cli, no sshd"
-)
-
-
 @pytest.fixture
 def ours(workdir):
-    """Walden by the name of Barman's client."""
-    path = workdir / "programs" / "barman-wal-archive"
-    path.parent.mkdir()
-    path.symlink_to(WALDEN)
-    return path
+    return called(workdir, "barman-wal-archive")
 
 
 @needs_client
@@ -368,15 +344,6 @@ def test_our_client_and_barman(home, ssh, workdir, ours):
     done = send(ssh, path, "--md5", "-c", home.conf, client=ours)
     assert done.returncode == 0, done.stderr
     assert (home.incoming / NAME).read_bytes() == DATA
-
-
-def scripted(workdir, text):
-    """An environment in which this script is `ssh`."""
-    program = workdir / "scripted" / "ssh"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n{text}\n")
-    program.chmod(0o755)
-    return {"env": dict(os.environ, PATH=f"{program.parent}:{os.environ['PATH']}")}
 
 
 def test_our_client_quotes(workdir, ours):

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 
 enum { EXIT_MISSING = 1, EXIT_PLACE = 3, EXIT_UNCERTAIN = 200, EXIT_SIGNAL = 128 };
-enum { JOBS_MAX = 64, AHEAD_TIMEOUT_MS = 5 * 60 * 1000 };
+enum { JOBS_MAX = 64, SLEEP_MAX = 24 * 60 * 60, AHEAD_TIMEOUT_MS = 5 * 60 * 1000 };
 
 enum Option {
     USER,
@@ -306,7 +306,7 @@ check_options(const char *const *given, Restore *self)
 {
     if (!!given[GZIP] + !!given[BZIP2] + !!given[KEEP] > 1)
         return fail(ERR_USAGE, "--gzip, --bzip2 and --keep-compression exclude each other");
-    if (given[SLEEP] && !int_parse(given[SLEEP], 0, 24 * 60 * 60, &self->sleep))
+    if (given[SLEEP] && !int_parse(given[SLEEP], 0, SLEEP_MAX, &self->sleep))
         return fail(ERR_USAGE, "--sleep needs a number of seconds, not '%s'", given[SLEEP]);
     if (given[PARALLEL] && !int_parse(given[PARALLEL], 0, INT32_MAX, &self->jobs))
         return fail(ERR_USAGE, "--parallel needs a number, not '%s'", given[PARALLEL]);

@@ -14,7 +14,7 @@ import subprocess
 
 import pytest
 from home import BARMAN, WALDEN, execute
-from parcels import CLIENTS, called, let_serve, needs_client, scripted
+from parcels import CLIENTS, Far, called, let_serve, needs_client, scripted
 from pg import restored
 from support import set_time, started, wait_for
 from wal import MIB, SYSID, make_wal, segment_name, segment_names, wal_bytes
@@ -37,31 +37,6 @@ def to(workdir):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"old")
     return path
-
-
-class Far:
-    """A far side without ssh's cost: `ssh` is a script that runs the command here, and notes it."""
-
-    def __init__(self, workdir, home, program=WALDEN):
-        self.calls = workdir / "calls"
-        link = workdir / "far" / "barman"
-        link.parent.mkdir()
-        link.symlink_to(program)
-        wrapper = workdir / "far" / "bin" / "barman"
-        wrapper.parent.mkdir()
-        wrapper.write_text(f'#!/bin/sh\nexec {link} -c {home.conf} "$@"\n')
-        wrapper.chmod(0o755)
-        self.env = scripted(
-            workdir,
-            f'for last; do :; done\necho "$last" >> {self.calls}\n'
-            f'PATH={wrapper.parent}:$PATH exec sh -c "$last"',
-        )["env"]
-
-    def asked(self):
-        """Since the last time, sorted."""
-        lines = sorted(self.calls.read_text().splitlines()) if self.calls.exists() else []
-        self.calls.unlink(missing_ok=True)
-        return lines
 
 
 @pytest.fixture

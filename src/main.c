@@ -187,6 +187,7 @@ static const struct {
     int (*main)(int argc, char **argv);
 } programs[] = {
     {"barman-wal-archive", client_wal_archive},
+    {"barman-wal-restore", client_wal_restore},
 };
 
 int

@@ -105,8 +105,8 @@ build_environment(const ProcSpec *spec, Arena *arena)
 }
 
 typedef struct Pipe {
-    int fd; /* our end, -1 once closed */
-    bool is_stderr;
+    int fd;                  /* our end, -1 once closed */
+    bool is_stderr, refused; /* on_data has failed, and the error is recorded */
     Str line;
 } Pipe;
 
@@ -120,9 +120,21 @@ line_end(ProcSpec *spec, Pipe *from)
     str_clear(&from->line);
 }
 
-enum { DRAIN_SIZE = 4096, PIPE_SIZE = 64 << 10, DRAINS_AFTER_END = PIPE_SIZE / DRAIN_SIZE };
+enum { LINE_MAX_SIZE = 4096, DRAIN_SIZE = 32 << 10, DRAINS_AFTER_END = 16 };
 
-/* Takes what is there; closes the pipe at its end. A line without end is cut at 4 KiB. */
+/* A line without end is cut. */
+static void
+take_lines(ProcSpec *spec, Pipe *from, const char *data, ssize_t size)
+{
+    for (ssize_t i = 0; i < size; i++) {
+        if (data[i] == '\n' || from->line.length >= LINE_MAX_SIZE)
+            line_end(spec, from);
+        if (data[i] != '\n')
+            str_append_part(&from->line, data + i, 1);
+    }
+}
+
+/* Takes what is there; closes the pipe at its end. */
 static void
 drain(ProcSpec *spec, Pipe *from)
 {
@@ -130,12 +142,10 @@ drain(ProcSpec *spec, Pipe *from)
     ssize_t got = read(from->fd, buffer, sizeof(buffer));
     if (got < 0 && (errno == EINTR || errno == EAGAIN))
         return;
-    for (ssize_t i = 0; i < got; i++) {
-        if (buffer[i] == '\n' || from->line.length >= sizeof(buffer))
-            line_end(spec, from);
-        if (buffer[i] != '\n')
-            str_append_part(&from->line, buffer + i, 1);
-    }
+    if (got > 0 && spec->on_data && !from->is_stderr)
+        from->refused = from->refused || spec->on_data(spec->context, buffer, (size_t)got) < 0;
+    else
+        take_lines(spec, from, buffer, got);
     if (got > 0)
         return;
     if (from->line.length)
@@ -366,6 +376,10 @@ follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
     AUTO(close) int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     while (waitpid(pid, ret_wait_status, WNOHANG) != pid) {
         bool late = clock_ms() >= deadline;
+        if (pipes[0].refused) {
+            end_group(spec, pid);
+            return -1;
+        }
         if (stop_signal() || late) {
             end_group(spec, pid);
             drain_rest(spec, pipes);
@@ -377,7 +391,7 @@ follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
         drain_both(spec, pipes, pid_fd, pid_fd < 0 ? 20 : 100);
     }
     drain_rest(spec, pipes);
-    return 0;
+    return pipes[0].refused ? -1 : 0;
 }
 
 int

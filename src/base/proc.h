@@ -4,6 +4,7 @@
 #define WALDEN_BASE_PROC_H
 
 #include "base/error.h"
+#include "base/sink.h"
 #include "base/str.h"
 
 #include <poll.h>
@@ -21,7 +22,9 @@ typedef struct ProcSpec {
     int stdin_fd;            /* -1: nothing to read */
     int stdout_fd;           /* -1: lines go to on_line, or nowhere without it */
     ProcLine *on_line;
-    void *context;
+    Sink *on_data; /* takes what it writes to standard output in pieces, not lines, when there is no
+                      stdout_fd; a failure ends the program, and is that of proc_run */
+    void *context; /* of both */
     int64_t
         timeout_ms; /* 0: none. After it the program and its children get SIGTERM, then SIGKILL */
     int end_signal; /* instead of that SIGTERM; 0: SIGTERM */

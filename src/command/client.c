@@ -3,8 +3,6 @@
  * shell there. */
 #include "command/client.h"
 
-#include "base/proc.h"
-
 /* After this time ssh is ended, whatever hangs; PostgreSQL asks again by itself. */
 enum { TIMEOUT_MS = 10 * 60 * 1000 };
 
@@ -35,7 +33,7 @@ pass_on(void *context, bool is_stderr, const char *line)
 }
 
 int
-client_call(const ClientTarget *target, const char *const *words, int stdin_fd, int *ret_status)
+client_call(const ClientTarget *target, const ClientCall *call, int *ret_status)
 {
     AUTO(str) Str command = {0};
     AUTO(free) char *where = mem_printf("%s@%s", target->user, target->host);
@@ -44,8 +42,8 @@ client_call(const ClientTarget *target, const char *const *words, int stdin_fd, 
         AUTO(free) char *config = mem_printf("--config=%s", target->config);
         append_quoted(&command, config);
     }
-    for (; *words; words++)
-        append_quoted(&command, *words);
+    for (const char *const *word = call->words; *word; word++)
+        append_quoted(&command, *word);
     const char *argv[] = {"ssh", "-q", "-T", NULL, NULL, NULL, NULL, NULL};
     size_t count = 3;
     if (target->port) {
@@ -55,9 +53,21 @@ client_call(const ClientTarget *target, const char *const *words, int stdin_fd, 
     argv[count++] = where;
     argv[count++] = str_text(&command);
     ProcSpec spec = {.argv = argv,
-                     .stdin_fd = stdin_fd,
+                     .stdin_fd = call->stdin_fd,
                      .stdout_fd = -1,
-                     .on_line = pass_on,
-                     .timeout_ms = TIMEOUT_MS};
+                     .on_line = call->on_line ? call->on_line : pass_on,
+                     .on_data = call->on_data,
+                     .context = call->context,
+                     .timeout_ms = call->timeout_ms ? call->timeout_ms : TIMEOUT_MS};
     return proc_run(&spec, ret_status);
+}
+
+int
+client_fail(int code)
+{
+    const Error *error = error_last();
+    fprintf(stderr, "ERROR: %s\n", error->text);
+    if (error->hint[0])
+        fprintf(stderr, "HINT: %s\n", error->hint);
+    return code;
 }

@@ -4,7 +4,11 @@
 #ifndef WALDEN_COMMAND_CLIENT_H
 #define WALDEN_COMMAND_CLIENT_H
 
+#include "base/proc.h"
 #include "command/command.h"
+
+/* Exit codes of both. PostgreSQL gives up over those above 125. */
+enum { EXIT_CANNOT = 2, EXIT_SSH = 255, EXIT_HIGHEST = 125 };
 
 /* Where the archive is, and how it is called there */
 typedef struct ClientTarget {
@@ -13,12 +17,25 @@ typedef struct ClientTarget {
     const char *config; /* configuration file there, or NULL */
 } ClientTarget;
 
-/* Calls `barman WORDS...` there (the list ends with NULL) and passes on what it prints. stdin_fd
- * -1: it reads nothing. *ret_status: its exit code, 255 when ssh could not connect. */
-int
-client_call(const ClientTarget *target, const char *const *words, int stdin_fd, int *ret_status);
+typedef struct ClientCall {
+    const char *const *words; /* `barman WORDS...` there; the list ends with NULL */
+    int stdin_fd;             /* -1: it reads nothing */
+    ProcLine *on_line;        /* NULL: what it prints is printed */
+    Sink *on_data;            /* as in ProcSpec */
+    void *context;
+    int64_t timeout_ms; /* 0: ten minutes */
+} ClientCall;
+
+/* *ret_status: its exit code, 255 when ssh could not connect. ERR_HOOK when there is no ssh. */
+int client_call(const ClientTarget *target, const ClientCall *call, int *ret_status);
+
+/* Tells of the recorded failure; returns the code. */
+int client_fail(int code);
 
 /* barman-wal-archive [OPTIONS] BARMAN_HOST SERVER_NAME WAL_PATH; the exit code. */
 int client_wal_archive(int argc, char **argv);
+
+/* barman-wal-restore [OPTIONS] BARMAN_HOST SERVER_NAME WAL_NAME WAL_DEST; the exit code. */
+int client_wal_restore(int argc, char **argv);
 
 #endif

@@ -3,7 +3,6 @@
  * and exit codes. For archive_command: never a code above 125, at which PostgreSQL's archiver
  * process would end. */
 #include "base/file.h"
-#include "base/proc.h"
 #include "command/client.h"
 #include "command/options.h"
 #include "flow/intake/parcel.h"
@@ -14,8 +13,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 
-enum { EXIT_CANNOT = 2, EXIT_CONNECTION = 3, EXIT_SSH = 255, EXIT_HIGHEST = 125 };
-enum { BLOCK = 256 << 10 };
+enum { EXIT_CONNECTION = 3, BLOCK = 256 << 10 };
 
 enum Option {
     USER,
@@ -51,13 +49,6 @@ static const CommandOption options[] = {
     [VERSION] = {"version", "V", NULL, "print the version and exit"},
     [HELP] = {"help", "h", NULL, "print this and exit"},
 };
-
-static int
-fail_with(int code)
-{
-    fprintf(stderr, "ERROR: %s\n", error_last()->text);
-    return code;
-}
 
 /* What the stream is made of: runs beside ssh, which takes it. */
 typedef struct Sender {
@@ -95,7 +86,8 @@ call_with_stream(const ClientTarget *target, const char *server, const ParcelSou
         close(pipes[1]);
         return -1;
     }
-    int status = 0, result = client_call(target, words, pipes[0], &status);
+    const ClientCall call = {.words = words, .stdin_fd = pipes[0]};
+    int status = 0, result = client_call(target, &call, &status);
     Error error = *error_last();
     close(pipes[0]); /* who still writes has nobody to write to any more */
     pthread_join(thread, NULL);
@@ -176,12 +168,12 @@ exit_code(int status)
 {
     if (status == EXIT_SSH) {
         fail(ERR_IO, "Connection problem with ssh");
-        return fail_with(EXIT_CONNECTION);
+        return client_fail(EXIT_CONNECTION);
     }
     if (status == 0)
         return EXIT_DONE;
     fail(ERR_IO, "Remote 'barman put-wal' command has failed!");
-    return fail_with(status > EXIT_HIGHEST ? EXIT_CANNOT : status);
+    return client_fail(status > EXIT_HIGHEST ? EXIT_CANNOT : status);
 }
 
 static int
@@ -209,7 +201,7 @@ client_wal_archive(int argc, char **argv)
     if (result == 0 && argc - first != 3)
         result = fail(ERR_USAGE, "it needs BARMAN_HOST, SERVER_NAME and WAL_PATH");
     if (result < 0)
-        return fail_with(EXIT_USAGE);
+        return client_fail(EXIT_USAGE);
     ClientTarget target = {.host = argv[first],
                            .user = given[USER] ? given[USER] : "barman",
                            .port = given[PORT],
@@ -218,9 +210,10 @@ client_wal_archive(int argc, char **argv)
     stop_on_signals();
     if (given[TEST]) {
         const char *const words[] = {"put-wal", server, "--test", NULL};
-        result = client_call(&target, words, -1, &status);
+        const ClientCall call = {.words = words, .stdin_fd = -1};
+        result = client_call(&target, &call, &status);
     } else {
         result = send_file(&target, server, path, given, &status);
     }
-    return result < 0 ? fail_with(EXIT_CANNOT) : exit_code(status);
+    return result < 0 ? client_fail(EXIT_CANNOT) : exit_code(status);
 }

@@ -25,6 +25,7 @@ static const Command *const commands[] = {
     &command_show_wals,
     &command_status,
     &command_switch_wal,
+    &command_sync_info,
     &command_verify,
 };
 /* clang-format on */

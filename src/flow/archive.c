@@ -48,6 +48,7 @@ typedef struct Run {
     Committer committer;
     Queue queue;
     bool headed;                     /* the heading has been told */
+    bool claimed;                    /* the archive knows whose it is */
     Coder *compressors[WORKERS_MAX]; /* one for each worker, made at its first need */
     Item ring[GROUP_MAX];            /* items under way: that of file i is ring[i % GROUP_MAX] */
 } Run;
@@ -139,6 +140,34 @@ window(void)
     return limit.rlim_cur > SPARE_DESCRIPTORS + 4 ? (limit.rlim_cur - SPARE_DESCRIPTORS) / 2 : 2;
 }
 
+/* What is in the archive now may be the first that it holds. Another cluster's in the same run is
+ * not taken out again: the next run knows. */
+static void
+claim(Run *run, Item *const *items, size_t count)
+{
+    Gate gate = run->recipe.gate; /* that of the workers stays as it is while they work */
+    uint64_t owner = 0;
+    for (size_t i = 0; i < count && !run->claimed; i++) {
+        if ((items[i]->state != ITEM_READY && items[i]->state != ITEM_SAME) ||
+            !items[i]->facts.major)
+            continue;
+        run->claimed = true;
+        if (gate_claim(&gate, &items[i]->facts, &owner) == GATE_INVALID)
+            log_warning("'%s' is of the cluster with system identifier %llu, and the archive "
+                        "of server '%s' of %llu",
+                        items[i]->wal.name, (unsigned long long)items[i]->facts.system_id,
+                        run->server->name, (unsigned long long)owner);
+    }
+}
+
+static int
+commit(Run *run, Item *const *items, size_t count)
+{
+    TRY(commit_group(&run->committer, items, count));
+    claim(run, items, count);
+    return 0;
+}
+
 static int
 archive_in_parallel(Run *run)
 {
@@ -152,7 +181,7 @@ archive_in_parallel(Run *run)
             group[i] = &run->ring[(next + i) % GROUP_MAX];
         result = stop_check();
         if (result == 0)
-            result = commit_group(&run->committer, group, ready);
+            result = commit(run, group, ready);
         for (size_t i = 0; i < ready; i++)
             item_done(group[i]);
         next += ready;
@@ -218,7 +247,7 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
     AUTO(free) char *aborted = NULL;
     AUTO(free) char *source = mem_printf("%s/%s", run->recipe.directory, name);
     if (!item_examine(&run->recipe, name, &item) || commit_is_blocked(&run->committer, &item)) {
-        int result = commit_group(&run->committer, &group, 1);
+        int result = commit(run, &group, 1);
         item_done(&item);
         return result;
     }
@@ -234,7 +263,7 @@ archive_with_hooks(Run *run, const char *name, bool *ret_aborted)
         }
         if (good)
             item_store(&run->recipe, &run->compressors[0], &item);
-        result = commit_group(&run->committer, &group, 1);
+        result = commit(run, &group, 1);
     } else if (result == HOOK_ABORTED) {
         log_error("%s", aborted);
         log_warning("archiving of server '%s' ends here, '%s' waits for the next run",

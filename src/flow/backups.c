@@ -164,16 +164,13 @@ add(Search *search, const Backup *backup)
 }
 
 static int
-read_info(Search *search, const char *id, const char *path)
+take_info(void *context, const char *id, const char *text)
 {
-    AUTO(str) Str text = {0};
+    Search *search = context;
     Backup backup = {0};
-    bool found = false, needs = false;
+    bool needs = false;
     uint32_t segment_size = 0;
-    TRY(read_if_there(path, &text, &found));
-    if (!found) /* deleted since it was listed, or a directory that is no backup */
-        return 0;
-    int result = backup_info_parse(id, str_text(&text), &backup, &segment_size, &needs);
+    int result = backup_info_parse(id, text, &backup, &segment_size, &needs);
     TRY(forgive_dead(search, result));
     if (result < 0 || !needs)
         return 0;
@@ -185,10 +182,11 @@ read_info(Search *search, const char *id, const char *path)
     return 0;
 }
 
-/* Calls read_info for each entry of the directory that ends in suffix; its path is that of the
- * entry and `below`. */
+/* Visits the file of each entry of the directory that ends in suffix; its path is that of the entry
+ * and `below`. One that is not there was deleted since, or its directory is no backup. */
 static int
-read_infos(Search *search, const char *directory, const char *suffix, const char *below)
+visit_infos(const char *directory, const char *suffix, const char *below, BackupVisit *visit,
+            void *context)
 {
     AUTO(closedir) DIR *dir = opendir(directory);
     if (!dir)
@@ -197,12 +195,27 @@ read_infos(Search *search, const char *directory, const char *suffix, const char
     for (struct dirent *entry; (entry = readdir(dir)); errno = 0) {
         if (entry->d_name[0] == '.' || !str_ends(entry->d_name, suffix))
             continue;
+        AUTO(str) Str text = {0};
+        bool found = false;
         AUTO(free) char *id = mem_dup(entry->d_name);
         id[strlen(id) - strlen(suffix)] = '\0';
         AUTO(free) char *path = mem_printf("%s/%s%s", directory, entry->d_name, below);
-        TRY(read_info(search, id, path));
+        TRY(read_if_there(path, &text, &found));
+        int result = found ? visit(context, id, str_text(&text)) : 0;
+        if (result != 0)
+            return result;
     }
     return errno ? fail_errno("read directory '%s'", directory) : 0;
+}
+
+int
+backups_visit(const ServerConfig *server, BackupVisit *visit, void *context)
+{
+    AUTO(free) char *meta = mem_printf("%s/meta", server->backup_directory);
+    int result = visit_infos(meta, "-backup.info", "", visit, context);
+    if (result != 0)
+        return result;
+    return visit_infos(server->basebackups_directory, "", "/backup.info", visit, context);
 }
 
 int
@@ -211,9 +224,7 @@ backups_read(const Config *config, const ServerConfig *server, Arena *arena,
 {
     BarmanBackups backups = {0};
     Search search = {config, server, arena, &backups, 0};
-    AUTO(free) char *meta = mem_printf("%s/meta", server->backup_directory);
-    TRY(read_infos(&search, meta, "-backup.info", ""));
-    TRY(read_infos(&search, server->basebackups_directory, "", "/backup.info"));
+    TRY(backups_visit(server, take_info, &search));
     *ret_backups = backups;
     return 0;
 }

@@ -18,6 +18,12 @@ typedef struct BarmanBackups {
 int backups_read(const Config *config, const ServerConfig *server, Arena *arena,
                  BarmanBackups *ret_backups);
 
+/* Calls visit with the text of every backup.info, of whatever status, in both layouts; the same
+ * backup may have one in each, the newer layout's comes first. A visit that returns non-zero ends
+ * it with that result. */
+typedef int BackupVisit(void *context, const char *id, const char *text);
+int backups_visit(const ServerConfig *server, BackupVisit *visit, void *context);
+
 /* One backup.info; false when the backup needs no WAL (it failed, or never got so far). */
 int backup_info_parse(const char *id, const char *text, Backup *ret_backup,
                       uint32_t *ret_segment_size, bool *ret_needs);

@@ -29,6 +29,28 @@ gate_init(const ServerConfig *server, Gate *ret_gate)
                        .grace = server->incoming_grace};
     if (identity_read(server->backup_directory, &ret_gate->system_id) < 0)
         log_warning("%s; archiving without knowing the cluster", error_last()->text);
+    else if (ret_gate->system_id == 0 && ret_gate->level != VALIDATE_OFF)
+        ret_gate->unclaimed = server->backup_directory;
+}
+
+int
+gate_claim(Gate *gate, const WalFacts *facts, uint64_t *ret_owner)
+{
+    const char *directory = gate->unclaimed;
+    if (!directory || facts->major == 0)
+        return 0;
+    gate->unclaimed = NULL;
+    if (identity_check(directory, facts->system_id, facts->major) == 0) {
+        log_info("the archive in '%s' is that of the cluster with system identifier %llu from now "
+                 "on",
+                 directory, (unsigned long long)facts->system_id);
+        return 0;
+    }
+    Error error = *error_last();
+    if (identity_read(directory, ret_owner) == 0 && *ret_owner && *ret_owner != facts->system_id)
+        return GATE_INVALID;
+    log_warning("%s; archiving without knowing the cluster", error.text);
+    return 0;
 }
 
 int

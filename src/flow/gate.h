@@ -14,8 +14,9 @@ typedef enum WalValidation { VALIDATE_OFF, VALIDATE_HEADER, VALIDATE_FULL } WalV
 
 typedef struct Gate {
     WalValidation level;
-    uint64_t system_id; /* of the archive's cluster; 0: not known */
-    int64_t grace;      /* seconds for which a file that is not whole may still be arriving */
+    uint64_t system_id;    /* of the archive's cluster; 0: not known */
+    int64_t grace;         /* seconds for which a file that is not whole may still be arriving */
+    const char *unclaimed; /* where to write whose archive it is, which nobody has done yet; NULL */
 } Gate;
 
 /* "off", "header", "full" */
@@ -23,6 +24,11 @@ WalValidation wal_validation_parse(const char *text);
 
 /* As the server's configuration and its identity.json say; one that cannot be read is warned of. */
 void gate_init(const ServerConfig *server, Gate *ret_gate);
+
+/* To be told of WAL that rests here now, and of which cluster: the first one's the archive is from
+ * now on (identity.json). GATE_INVALID and *ret_owner when another one's was faster; what else may
+ * fail is warned of. Costs nothing once it has been done. */
+int gate_claim(Gate *gate, const WalFacts *facts, uint64_t *ret_owner);
 
 /* Named outcomes of the checks below */
 enum {

@@ -154,6 +154,21 @@ examine(Put *put)
                 put->item.reason);
 }
 
+/* At first contact: has another cluster become the owner of this archive meanwhile? */
+static int
+claim(Put *put)
+{
+    uint64_t owner = 0;
+    if (gate_claim(&put->recipe.gate, &put->item.facts, &owner) != GATE_INVALID)
+        return 0;
+    withdraw(put);
+    return fail(ERR_DATA,
+                "'%s' does not belong into this archive: it is of the cluster with system "
+                "identifier %llu, and this archive of %llu",
+                put->item.wal.name, (unsigned long long)put->item.facts.system_id,
+                (unsigned long long)owner);
+}
+
 int
 put_wal(const ServerConfig *server, int fd, char *ret_name)
 {
@@ -171,6 +186,8 @@ put_wal(const ServerConfig *server, int fd, char *ret_name)
     result = result < 0 ? result : examine(&put);
     if (result == 0)
         result = settle(&put);
+    if (result == 0)
+        result = claim(&put);
     if (result == 0)
         snprintf(ret_name, WAL_NAME_ROOM, "%s", put.parcel.name);
     item_done(&put.item);

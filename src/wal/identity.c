@@ -7,6 +7,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 
@@ -72,4 +73,13 @@ identity_check(const char *backup_directory, uint64_t system_id, int major)
                      ", but the archive in '%s' belongs to the cluster %" PRIu64,
                      system_id, backup_directory, known),
                 "check the connection strings; a new cluster needs an archive of its own");
+}
+
+uint64_t
+identity_of_cluster(const char *data_directory)
+{
+    AUTO(free) char *path = mem_printf("%s/global/pg_control", data_directory);
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    uint64_t system_id = 0; /* which stands there first, in every version */
+    return fd >= 0 && read(fd, &system_id, sizeof(system_id)) == sizeof(system_id) ? system_id : 0;
 }

@@ -13,4 +13,7 @@ int identity_read(const char *backup_directory, uint64_t *ret_system_id);
  * the same. At first contact it is written down, durably; the directory is made. major: "15". */
 int identity_check(const char *backup_directory, uint64_t system_id, int major);
 
+/* The system identifier of the cluster in a data directory; 0 when it is none. */
+uint64_t identity_of_cluster(const char *data_directory);
+
 #endif

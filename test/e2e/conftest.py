@@ -8,7 +8,11 @@ import pytest
 
 from faults import Clock
 from home import WALDEN, Home
+<<<<<<< HEAD
 from objectstore import Ceph, Swift
+=======
+from parcels import Ssh
+>>>>>>> clients
 from pg import Postgres, short_directory
 from support import Disk, as_root
 from walsender import Walsender
@@ -65,6 +69,12 @@ def sender():
     sender = Walsender()
     yield sender
     sender.close()
+
+
+@pytest.fixture
+def ssh(workdir):
+    with Ssh(workdir / "ssh").serving() as server:
+        yield server
 
 
 @pytest.fixture

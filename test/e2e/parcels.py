@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: PostgreSQL
-"""The tar streams of put-wal, good and bad, and a way to this host by ssh that touches nothing of
-the system's configuration."""
+"""What the tests of clients need: the tar streams of put-wal, good and bad, programs by other names,
+and a way to this host by ssh that touches nothing of the system's configuration."""
 
 import contextlib
 import getpass
@@ -13,12 +13,19 @@ import socket
 import subprocess
 import tarfile
 
-from home import TIMEOUT
+import pytest
+
+from home import TIMEOUT, WALDEN
 from pg import give
 from support import wait_for
 
 SSHD = "/usr/sbin/sshd"
+CLIENTS = ("/usr/bin/barman-wal-archive", "/usr/bin/barman-wal-restore")
 TIME = 1_700_000_000
+
+needs_client = pytest.mark.skipif(
+    not all(os.access(program, os.X_OK) for program in (SSHD, *CLIENTS)), reason="no barman-cli, no sshd"
+)
 
 
 def member(name, data=b"", **fields):
@@ -79,7 +86,8 @@ class Ssh:
         (self.directory / "server.conf").write_text(
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.directory}/host\nUsePAM no\n"
             f"AuthorizedKeysFile {self.directory}/authorized\nStrictModes no\nPidFile none\n"
-            f"PermitRootLogin prohibit-password\nSetEnv PATH={self.bin}:{os.environ['PATH']}\n"
+            # At that level bash leaves the account's .bashrc alone, which may print things.
+            f"PermitRootLogin prohibit-password\nSetEnv PATH={self.bin}:{os.environ['PATH']} SHLVL=5\n"
         )
         (self.directory / "client.conf").write_text(
             f"Host *\nPort {self.port}\nIdentityFile {self.directory}/user\nIdentitiesOnly yes\n"
@@ -106,3 +114,54 @@ class Ssh:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as to:
             return to.recv(4) == b"SSH-"
         return False
+
+
+def called(workdir, name):
+    """Walden by another name."""
+    path = workdir / "programs" / name
+    path.parent.mkdir(exist_ok=True)
+    path.symlink_to(WALDEN)
+    return path
+
+
+def let_serve(ssh, program, home):
+    """Who comes by ssh finds the program as `barman`."""
+    path = ssh.bin / "barman"
+    link = ssh.directory / "barman"
+    link.symlink_to(program)
+    path.write_text(f'#!/bin/sh\nexec {link} -c {home.conf} "$@"\n')
+    path.chmod(0o755)
+
+
+def scripted(workdir, text):
+    """An environment in which this script is `ssh`."""
+    program = workdir / "scripted" / "ssh"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return {"env": dict(os.environ, PATH=f"{program.parent}:{os.environ['PATH']}")}
+
+
+class Far:
+    """A far side without ssh's cost: `ssh` is a script that runs the command here, and notes it."""
+
+    def __init__(self, workdir, home, program=WALDEN):
+        self.calls = workdir / "calls"
+        link = workdir / "far" / "barman"
+        link.parent.mkdir()
+        link.symlink_to(program)
+        wrapper = workdir / "far" / "bin" / "barman"
+        wrapper.parent.mkdir()
+        wrapper.write_text(f'#!/bin/sh\nexec {link} -c {home.conf} "$@"\n')
+        wrapper.chmod(0o755)
+        self.env = scripted(
+            workdir,
+            f'for last; do :; done\necho "$last" >> {self.calls}\n'
+            f'PATH={wrapper.parent}:$PATH exec sh -c "$last"',
+        )["env"]
+
+    def asked(self):
+        """Since the last time, sorted."""
+        lines = sorted(self.calls.read_text().splitlines()) if self.calls.exists() else []
+        self.calls.unlink(missing_ok=True)
+        return lines

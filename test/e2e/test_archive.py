@@ -555,6 +555,38 @@ def test_wal_of_another_cluster(home):
     assert str(SYSID + 1) in done.stdout
 
 
+@pytest.mark.parametrize("codec", [None, "zstd"])
+def test_first_contact(home, codec):
+    """The first WAL in it says whose archive it is; not what was refused before."""
+    identity = home.directory / "identity.json"
+    home.configure(incoming_grace=0, compression=codec)
+    make_wal(home.incoming, NAME, timeline=7, sysid=SYSID + 1)
+    (home.incoming / "00000002.history").write_text("1\t0/3000000\tno reason\n")
+    archived(home, code=1)
+    assert not identity.exists()
+    make_wal(home.incoming, NAME)
+    archived(home)
+    assert json.loads(identity.read_text()) == {"systemid": str(SYSID), "version": "15"}
+    make_wal(home.incoming, segment_name(2), sysid=SYSID + 1)
+    done = archived(home, code=1)
+    assert f"system identifier {SYSID + 1}, and this archive of {SYSID}" in done.stdout
+    assert home.names() == ["00000002.history", NAME]
+
+
+def test_first_contact_unasked(home):
+    """Who wants no checks, or gives nowhere to write, archives all the same."""
+    home.configure(wal_validation="off")
+    make_wal(home.incoming, NAME)
+    archived(home)
+    assert not (home.directory / "identity.json").exists()
+    (home.directory / "identity.json").symlink_to("/nowhere")
+    home.configure(wal_validation=None)
+    make_wal(home.incoming, segment_name(2))
+    archived(home)
+    assert home.names() == [NAME, segment_name(2)]
+    assert "archiving without knowing the cluster" in home.log_text()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"systemid": 7}', '{"systemid": "x"}'])
 def test_damaged_identity_is_no_reason_to_stop(home, text):
     (home.directory / "identity.json").write_text(text)

@@ -57,6 +57,7 @@ lines_piece(Lines *lines, char *ret_piece)
         size_t part = feed ? (size_t)(feed - from) + 1 : most;
         memcpy(ret_piece + length, from, part);
         lines->at += part;
+        lines->taken += (int64_t)part;
         length += part;
     }
     ret_piece[length] = '\0';

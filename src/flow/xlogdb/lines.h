@@ -10,7 +10,8 @@ typedef struct Lines {
     const char *path;
     int fd;
     size_t at, end;
-    bool failed; /* error_last() says why */
+    int64_t taken; /* bytes of the file so far */
+    bool failed;   /* error_last() says why */
     char buffer[KIB(64)];
 } Lines;
 

@@ -245,25 +245,26 @@ xlogdb_append(XlogDb *db, const WalFile *rows, size_t count, XlogDbLookup *looku
 }
 
 static int
-read_rows(const XlogDb *db, Lines *lines, XlogDbVisit *visit, void *context, size_t *damaged)
+read_rows(const XlogDb *db, Lines *lines, XlogDbVisitAt *visit, void *context, size_t *damaged)
 {
     char line[XLOGDB_LINE_ROOM];
-    for (size_t length; (length = lines_next(lines, line)) > 0;) {
+    int64_t offset = 0;
+    for (size_t length; (length = lines_next(lines, line)) > 0; offset = lines->taken) {
         WalFile row;
         bool torn = line[length - 1] != '\n' && !xlogdb_line_is_whole(line, db->columns);
         if (torn || !xlogdb_line_parse(line, length, &row)) {
             (*damaged)++;
             continue;
         }
-        int result = visit(context, &row);
+        int result = visit(context, &row, offset);
         if (result != 0)
             return result;
     }
     return lines->failed ? -1 : 0;
 }
 
-int
-catalog_read(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
+static int
+read_at(const XlogDb *db, XlogDbVisitAt *visit, void *context, size_t *ret_damaged)
 {
     size_t damaged = 0;
     AUTO(free) Lines *lines = mem_alloc(sizeof(*lines));
@@ -276,12 +277,40 @@ catalog_read(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_da
     return result;
 }
 
+typedef struct Visitor {
+    XlogDbVisit *visit;
+    void *context;
+} Visitor;
+
+static int
+visit_row(void *context, const WalFile *row, int64_t offset)
+{
+    const Visitor *visitor = context;
+    (void)offset;
+    return visitor->visit(visitor->context, row);
+}
+
+int
+catalog_read(const XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
+{
+    Visitor visitor = {visit, context};
+    return read_at(db, visit_row, &visitor, ret_damaged);
+}
+
 int
 xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged)
 {
     AUTO(lock) Lock lock = LOCK_NONE;
     TRY(catalog_lock(db, LOCK_SHARED, &lock));
     return catalog_read(db, visit, context, ret_damaged);
+}
+
+int
+xlogdb_read_at(XlogDb *db, XlogDbVisitAt *visit, void *context, size_t *ret_damaged)
+{
+    AUTO(lock) Lock lock = LOCK_NONE;
+    TRY(catalog_lock(db, LOCK_SHARED, &lock));
+    return read_at(db, visit, context, ret_damaged);
 }
 
 typedef struct Search {

@@ -61,6 +61,10 @@ int xlogdb_contains(XlogDb *db, const char *const *names, size_t count, bool *re
 typedef int XlogDbVisit(void *context, const WalFile *row);
 int xlogdb_read(XlogDb *db, XlogDbVisit *visit, void *context, size_t *ret_damaged);
 
+/* The same, and at which byte of the file the row's line begins. */
+typedef int XlogDbVisitAt(void *context, const WalFile *row, int64_t offset);
+int xlogdb_read_at(XlogDb *db, XlogDbVisitAt *visit, void *context, size_t *ret_damaged);
+
 /* Replaces the whole catalog: written beside it, made durable, renamed over it, all under the lock,
  * so that a crash leaves the one or the other. `produce` is called under the lock and calls
  * xlogdb_edit_emit for each row of the new one; xlogdb_edit_read reads the present one. When it

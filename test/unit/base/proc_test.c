@@ -46,6 +46,40 @@ test_lines_and_status(void **state)
     assert_string_equal(str_text(&output), "err:no|");
 }
 
+typedef struct Taken {
+    size_t bytes, limit;
+} Taken;
+
+static int
+take_bytes(void *context, const void *data, size_t size)
+{
+    Taken *taken = context;
+    (void)data;
+    taken->bytes += size;
+    return taken->bytes > taken->limit ? fail(ERR_DATA, "that is too much") : 0;
+}
+
+static void
+test_data(void **state)
+{
+    (void)state;
+    Taken taken = {.limit = 3 << 20};
+    int status = -1;
+    ProcSpec spec = {.shell = "head -c 3145728 /dev/zero; exit 5",
+                     .stdin_fd = -1,
+                     .stdout_fd = -1,
+                     .on_data = take_bytes,
+                     .context = &taken};
+    assert_done(proc_run(&spec, &status));
+    assert_int_equal(status, 5);
+    assert_int_equal(taken.bytes, 3145728);
+    spec.shell = "cat /dev/zero";
+    assert_fails(proc_run(&spec, &status), ERR_DATA, "too much");
+    taken = (Taken){.limit = 3};
+    spec.shell = "echo 1234"; /* it has ended when that is seen */
+    assert_fails(proc_run(&spec, &status), ERR_DATA, "too much");
+}
+
 static void
 test_path_prefix(void **state)
 {
@@ -233,6 +267,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_and_status),
+        cmocka_unit_test(test_data),
         cmocka_unit_test(test_path_prefix),
         cmocka_unit_test(test_timeout_ends_the_whole_group),
         cmocka_unit_test(test_background_child_does_not_hold_us),

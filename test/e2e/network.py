@@ -21,6 +21,7 @@ class Network:
             self.target = f"{server.directory}/.s.PGSQL.{server.port}"
         self.flowing = threading.Event()
         self.flowing.set()
+        self.held = False  # something came while it was stalled
         self.sockets = []
         self.port = 0
         self.listener = None
@@ -72,6 +73,7 @@ class Network:
     def _pass(self, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                self.held = not self.flowing.is_set()
                 self.flowing.wait()
                 sink.sendall(data)
         for end in (source, sink):

@@ -14,6 +14,7 @@ import pytest
 from faults import digest
 from home import WALDEN, Home, execute
 from network import Network
+from support import started, wait_for
 from wal import make_wal, segment_name, segment_names, wal_bytes
 
 FIRST = 4000
@@ -438,3 +439,18 @@ def test_barman_reads_it(cloud_home, bucket, compression):
     )
     assert done.returncode == 0, done.stderr
     assert target.read_bytes() == wal_bytes(name)
+
+
+def test_told_to_stop_while_the_store_is_silent(cloud_home, bucket):
+    home, names = cloud_home, segment_names(FIRST, 3)
+    with Network(("127.0.0.1", bucket.server.port)) as network:
+        home.configure(cloud_endpoint_url=f"http://127.0.0.1:{network.port}")
+        assert archived(home, names[0]).returncode == 0
+        make_wal(home.incoming, names[1])
+        network.stall()
+        with started([WALDEN, "-c", home.conf, "archive-wal", "main"], text=True) as process:
+            wait_for(lambda: network.held, what="a request")
+            process.terminate()
+            _, err = process.communicate(timeout=30)
+        assert process.returncode == 143 and "stopped by signal 15" in err
+        assert home.waiting() == [names[1]]

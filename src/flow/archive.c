@@ -186,6 +186,8 @@ archive_in_parallel(Run *run)
             item_done(group[i]);
         next += ready;
         pipeline_take(pipeline, ready);
+        if (result == 0)
+            result = store_ready(run->recipe.store);
     }
     Error error = *error_last();
     for (size_t begun = pipeline_stop(pipeline); next < begun; next++)
@@ -289,6 +291,7 @@ archive_one_by_one(Run *run, bool *ret_aborted)
     for (size_t i = 0; i < run->queue.count && !*ret_aborted; i++) {
         TRY(stop_check());
         TRY(archive_with_hooks(run, run->queue.files[i], ret_aborted));
+        TRY(store_ready(run->recipe.store));
     }
     return 0;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """Fixtures of the end-to-end tests. The program under test is $WALDEN, else build/walden."""
 
+import itertools
 import os
 import shutil
 
@@ -14,6 +15,7 @@ from objectstore import Ceph, Swift
 from parcels import Ssh
 >>>>>>> clients
 from pg import Postgres, short_directory
+from rgw import Bucket, Rgw
 from support import Disk, as_root
 from walsender import Walsender
 
@@ -61,6 +63,37 @@ def postgres(workdir, home):
     with Postgres(workdir / "pg", archive_to=home.incoming) as server:
         home.configure(conninfo=server.conninfo, streaming_conninfo=server.conninfo)
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3():
+    """A real S3 server, for all tests of this process."""
+    with Rgw(short_directory("walden-s3-") / "ceph") as server:
+        yield server
+
+
+_buckets = itertools.count(1)
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch):
+    """An empty bucket there, and credentials in the environment."""
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    made = Bucket(s3, f"bucket{next(_buckets)}")
+    yield made
+    made.empty()
+
+
+@pytest.fixture
+def cloud_home(home, bucket):
+    """A Home with its archive in the bucket."""
+    home.configure(
+        wals_directory=f"{bucket.url}/some/where", cloud_endpoint_url=bucket.server.url,
+        aws_region="default",
+    )
+    home.catalog = home.directory / "xlogdb" / "main-xlog.db"
+    return home
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ class Home:
         self.streaming = self.directory / "streaming"
         self.wals = self.directory / "wals"
         self.errors = self.directory / "errors"
+        self.catalog = None  # where it is, if not in wals/
         for directory in (self.incoming, self.streaming, self.wals, self.errors):
             directory.mkdir(parents=True, exist_ok=True)
         self.globals = {
@@ -113,6 +114,8 @@ class Home:
     @property
     def xlogdb(self):
         """The catalogue: that of Barman before 3.13 if a home has it, else the current name."""
+        if self.catalog:
+            return self.catalog
         old = self.wals / "xlog.db"
         return old if old.exists() else self.wals / f"{self.server}-xlog.db"
 

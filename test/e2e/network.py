@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""A network that can be cut and stalled, between the program and a server's socket."""
+"""A network that can be cut and stalled, between the program and a server."""
 
 import contextlib
 import socket
@@ -10,13 +10,18 @@ class Network:
     """Listens on 127.0.0.1 and passes on what it gets, both ways, to the server.
 
     cut() closes what is connected, and nobody can connect until mend(). stall() lets nothing pass
-    until flow(), and nobody notices.
+    until flow(), and nobody notices. The server is a Postgres, or (host, port).
     """
 
     def __init__(self, server):
-        self.target = f"{server.directory}/.s.PGSQL.{server.port}"
+        if isinstance(server, tuple):
+            self.family, self.target = socket.AF_INET, server
+        else:
+            self.family = socket.AF_UNIX
+            self.target = f"{server.directory}/.s.PGSQL.{server.port}"
         self.flowing = threading.Event()
         self.flowing.set()
+        self.held = False  # something came while it was stalled
         self.sockets = []
         self.port = 0
         self.listener = None
@@ -55,7 +60,7 @@ class Network:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = listener.accept()
-                far = socket.socket(socket.AF_UNIX)
+                far = socket.socket(self.family)
                 self.sockets += [near, far]
                 try:
                     far.connect(self.target)
@@ -68,6 +73,7 @@ class Network:
     def _pass(self, source, sink):
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                self.held = not self.flowing.is_set()
                 self.flowing.wait()
                 sink.sendall(data)
         for end in (source, sink):

@@ -28,6 +28,7 @@ typedef struct StoreClass {
                 size_t *strangers); /* wanted NULL: all, and the history files */
     int (*remove)(Store *store, StoreRemoval *batch, size_t count);
     int (*is_empty)(const Store *store);
+    int (*ready)(const Store *store);
     int (*try)(Store *store);
 } StoreClass;
 

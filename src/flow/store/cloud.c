@@ -179,6 +179,12 @@ cloud_read(const Store *base, const char *name, size_t size, int *ret_fd)
 /* The store */
 
 static int
+cloud_ready(const Store *store)
+{
+    return cloud_allowed(cloud(store));
+}
+
+static int
 cloud_try(Store *base)
 {
     const CloudStore *store = cloud(base);
@@ -276,5 +282,6 @@ static const StoreClass cloud_class = {
     .list = cloud_list,
     .remove = cloud_remove,
     .is_empty = cloud_is_empty,
+    .ready = cloud_ready,
     .try = cloud_try,
 };

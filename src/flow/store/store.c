@@ -171,6 +171,12 @@ store_is_empty(const Store *store)
 }
 
 int
+store_ready(const Store *store)
+{
+    return store->class->ready ? store->class->ready(store) : 0;
+}
+
+int
 store_try(Store *store)
 {
     return store->class->try(store);

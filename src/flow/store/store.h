@@ -152,6 +152,10 @@ int store_remove(Store *store, StoreRemoval *batch, size_t count);
 enum { STORE_EMPTY = 1 };
 int store_is_empty(const Store *store);
 
+/* Is there any use in going on? <0 when the archive has failed too often a moment ago, and will not
+ * be asked again for a while. */
+int store_ready(const Store *store);
+
 /* Could a file be archived now? Leaves nothing behind. */
 int store_try(Store *store);
 

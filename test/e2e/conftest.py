@@ -9,11 +9,8 @@ import pytest
 
 from faults import Clock
 from home import WALDEN, Home
-<<<<<<< HEAD
 from objectstore import Ceph, Swift
-=======
 from parcels import Ssh
->>>>>>> clients
 from pg import Postgres, short_directory
 from rgw import Bucket, Rgw
 from support import Disk, as_root

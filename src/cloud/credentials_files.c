@@ -62,8 +62,11 @@ read_shared(AwsProfile *profile, const char *path, bool is_config, bool *found)
     AUTO(arena) Arena *arena = arena_new();
     IniFile file;
     int result = file_read_text(path, FILE_MAX_SIZE, &text);
-    if (result < 0)
-        return error_last()->os_error == ENOENT ? 0 : wrap(result, "credentials for S3");
+    /* A home that is not ours, as after sudo, says nothing, unless somebody wants what is in it. */
+    int os_error = result < 0 ? error_last()->os_error : 0;
+    if (os_error == ENOENT || os_error == ENOTDIR || (os_error == EACCES && !profile->named))
+        return 0;
+    TRY(wrap(result, "credentials for S3"));
     if (ini_parse(path, str_text(&text), text.length, arena, &file) < 0)
         return fail(ERR_CONFIG, "'%s' is no file of profiles as Amazon's tools write it", path);
     for (size_t i = file.count; i-- > 0;) {

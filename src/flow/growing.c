@@ -214,6 +214,13 @@ shipper_start(const ServerConfig *server, Shipper **ret_shipper)
 {
     if (server->streaming_partial_upload <= 0)
         return SHIPPER_OFF;
+    bool theirs = strcmp(server->receiver, "pg_receivewal") == 0;
+    if (theirs || !server_is_remote(server)) {
+        log_warning("server '%s': streaming_partial_upload does nothing, since %s", server->name,
+                    theirs ? "pg_receivewal does not say how far it is"
+                           : "wals_directory is not in an object store");
+        return SHIPPER_OFF;
+    }
     pthread_condattr_t monotonic;
     Shipper *shipper = mem_alloc(sizeof(*shipper));
     shipper->server = server;

@@ -60,14 +60,21 @@ visit_key(void *context, const char *key, const ObjectInfo *info)
     const Listing *listing = context;
     const char *relative = key + strlen(listing->folder), *slash = strchr(relative, '/');
     Piece piece = {0};
-    int end = 0;
+    char extent[] = "OOOOOOOO/LLLLLLLL";
+    Lsn numbers = 0; /* two of 32 bits, as an LSN has them */
     (void)info;
-    if (!slash || (size_t)(slash - relative) >= sizeof(piece.name))
+    if (!slash || (size_t)(slash - relative) >= sizeof(piece.name) ||
+        strlen(slash + 1) != strlen(extent))
         return 0;
     memcpy(piece.name, relative, (size_t)(slash - relative));
-    if (wal_kind(piece.name) != WAL_SEGMENT ||
-        sscanf(slash, "/%8X-%8X%n", &piece.offset, &piece.length, &end) != 2 || slash[end])
+    memcpy(extent, slash + 1, sizeof(extent));
+    if (extent[8] != '-')
         return 0;
+    extent[8] = '/';
+    if (wal_kind(piece.name) != WAL_SEGMENT || !lsn_parse(extent, &numbers))
+        return 0;
+    piece.offset = (uint32_t)(numbers >> 32);
+    piece.length = (uint32_t)numbers;
     return listing->visit(listing->context, &piece);
 }
 

@@ -9,8 +9,8 @@
 #include <pthread.h>
 
 enum {
-    RENEW_BEFORE = 5 * 60, /* seconds before they expire */
-    RENEW_PAUSE = 60,      /* between tries to renew keys that are still good */
+    RENEW_BEFORE = 5 * 60,      /* seconds before they expire */
+    RENEW_PAUSE_MS = 60 * 1000, /* between tries to renew keys that are still good */
     LOCAL_CONNECT_MS = 1000,
     LOCAL_IDLE_MS = 5000,
     LOCAL_TOTAL_MS = 20000,
@@ -143,7 +143,7 @@ make_current(Credentials *credentials, int64_t deadline)
     if (credentials->known && (!expires || now < expires - RENEW_BEFORE ||
                                (now < expires && clock_ms() < credentials->renew_after)))
         return 0;
-    credentials->renew_after = clock_ms() + RENEW_PAUSE * 1000;
+    credentials->renew_after = clock_ms() + RENEW_PAUSE_MS;
     int result = renew(credentials, deadline);
     if (result < 0 && credentials->known && now < expires) {
         log_warning("credentials for S3 expire soon and cannot be renewed yet: %s",

@@ -104,6 +104,7 @@ on_grant_element(void *context, const char *path, const char *text)
     static const char root[] =
         "AssumeRoleWithWebIdentityResponse/AssumeRoleWithWebIdentityResult/Credentials/";
     AwsGrant *grant = context;
+    assert(grant);
     if (!str_starts(path, root))
         return 0;
     path += strlen(root);

@@ -153,8 +153,10 @@ base64_format(const void *data, size_t size)
         unsigned group = (unsigned)bytes[i] << 16;
         group |= count > 1 ? (unsigned)bytes[i + 1] << 8 : 0;
         group |= count > 2 ? bytes[i + 2] : 0;
-        for (size_t j = 0; j < 4; j++)
-            *end++ = j > count ? '=' : alphabet[group >> (18 - 6 * j) & 63];
+        for (size_t j = 0; j <= count; j++)
+            *end++ = alphabet[group >> (18 - 6 * j) & 63];
+        for (size_t j = count; j < 3; j++)
+            *end++ = '=';
     }
     return text;
 }

@@ -44,14 +44,16 @@ fetch_begin(void *context, const HttpAnswer *answer)
     }
     const char *range = http_header(answer, "content-range");
     const char *version = http_header(answer, "etag");
-    int64_t first = -1, last = -1, size = -1;
-    if (answer->status != 206 || !range ||
-        sscanf(range, "bytes %" SCNd64 "-%" SCNd64 "/%" SCNd64, &first, &last, &size) != 3 ||
-        first != fetch->offset || last != size - 1)
+    char wanted[96], from[32];
+    snprintf(from, sizeof(from), "bytes %" PRId64 "-", fetch->offset);
+    snprintf(wanted, sizeof(wanted), "%s%" PRId64 "/%" PRId64, from, fetch->size - 1, fetch->size);
+    if (answer->status != 206 || !range || !str_starts(range, from))
         return fail(ERR_DATA,
                     "the store does not continue where the connection broke, at byte %" PRId64,
                     fetch->offset);
-    if (size != fetch->size || (fetch->version && (!version || strcmp(version, fetch->version))))
+    if (strcmp(range, wanted) != 0)
+        return fail(ERR_IO, "the store goes on with '%.80s', not with '%s'", range, wanted);
+    if (fetch->version && (!version || strcmp(version, fetch->version) != 0))
         return fail(ERR_IO, "the object was replaced while it was read");
     return 0;
 }

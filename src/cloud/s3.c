@@ -47,11 +47,12 @@ s3_create(void *store, int64_t deadline)
     AUTO(s3_request) S3Request request = s3_request(s3, "create bucket", "PUT", NULL);
     AUTO(answer) HttpAnswer answer = {0};
     AUTO(str) Str body = {0};
-    if (s3->amazon && strcmp(s3->region, "us-east-1") != 0) {
+    const char *region = s3->place->region;
+    if (!s3->endpoint && strcmp(region, "us-east-1") != 0) {
         str_appendf(&body,
                     "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
                     "<LocationConstraint>%s</LocationConstraint></CreateBucketConfiguration>",
-                    s3->region);
+                    region);
         request.body = body.data;
         request.body_size = body.length;
     }

@@ -7,19 +7,28 @@
 #include "cloud/digest.h"
 #include "cloud/provider.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
+
+/* Where requests go, and for which region they are signed. */
+typedef struct S3Place {
+    const char *region;
+    const char *origin; /* "https://HOST:PORT", with the bucket in it for the virtual style */
+    const char *host;   /* the same for the Host header */
+} S3Place;
 
 typedef struct S3 {
     Arena *arena; /* of all the strings */
     Http *http;
     Credentials *credentials;
     const char *name; /* "s3://BUCKET" */
-    const char *bucket, *region;
-    const char *origin; /* "https://HOST:PORT", with the bucket in it for the virtual style */
-    const char *host;   /* the same for the Host header */
-    const char *path;   /* what comes before the key, encoded: "/BUCKET/" or "/" */
-    bool amazon;        /* not another server that speaks S3 */
-    bool google;        /* Google's S3 interface */
+    const char *bucket;
+    _Atomic(const S3Place *) place; /* may be another one when the store says so: see s3_move */
+    pthread_mutex_t moving;         /* held by whoever makes a new place */
+    const char *path;               /* what comes before the key, encoded: "/BUCKET/" or "/" */
+    const char *endpoint;           /* scheme and host of another server; NULL: Amazon's */
+    bool virtual_style;             /* the bucket is part of the host's name */
+    bool google;                    /* Google's S3 interface */
     const char *storage_class, *encryption, *kms_key;
     const char *customer_key, *customer_key_md5; /* base64 */
     const char *tags;                            /* encoded for the header */
@@ -52,7 +61,8 @@ typedef struct S3Request {
     char payload[SHA256_HEX_ROOM];
     int64_t deadline;
     AwsKeys keys;
-    bool renewed;
+    const S3Place *place;
+    bool renewed, moved;
 } S3Request;
 
 /* A request to be filled in further. */
@@ -90,6 +100,11 @@ void s3_customer_headers(S3Request *request);
 /* Is the ETag of this answer the MD5 of what was sent or is read? Then copies it, without quotes.
  * MD5_HEX_ROOM bytes. */
 bool s3_etag_md5(const S3 *s3, const HttpAnswer *answer, char *ret_md5);
+
+/* The bucket is in another region than `from` takes it to be: true when there is another place to
+ * ask now. At Amazon that is another host, whose name is made here; elsewhere the same host, with
+ * other signatures. */
+bool s3_move(S3 *s3, const S3Place *from, const char *region);
 
 /* Makes the request conditional on the key being free. */
 void s3_condition(S3Request *request);

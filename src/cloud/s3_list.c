@@ -119,6 +119,7 @@ static int
 on_delete_element(void *context, const char *path, const char *text)
 {
     Outcome *outcome = context;
+    assert(outcome);
     char **field = strcmp(path, "DeleteResult/Deleted/Key") == 0     ? &outcome->key
                    : strcmp(path, "DeleteResult/Error/Key") == 0     ? &outcome->key
                    : strcmp(path, "DeleteResult/Error/Code") == 0    ? &outcome->code

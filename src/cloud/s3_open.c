@@ -4,6 +4,7 @@
 #include "cloud/s3.h"
 
 #include "base/file.h"
+#include "base/log.h"
 #include "cloud/sign_v4.h"
 
 #include <ctype.h>
@@ -48,40 +49,80 @@ parse_url(S3 *s3, const char *url, Opened *opened)
 
 /* Splits "https://HOST:PORT/PATH"; the usual port is not part of the Host header. */
 static int
-parse_endpoint(S3 *s3, const char *endpoint, const char **ret_scheme, char **ret_path)
+parse_endpoint(S3 *s3, const char *endpoint, char **ret_path)
 {
     bool secure = str_starts(endpoint, "https://");
     if (!secure && !str_starts(endpoint, "http://"))
         return fail(ERR_CONFIG, "the endpoint '%s' is no http or https URL", endpoint);
-    *ret_scheme = secure ? "https" : "http";
-    const char *host = endpoint + strlen(*ret_scheme) + strlen("://");
+    const char *host = strstr(endpoint, "://") + strlen("://");
     size_t length = strcspn(host, "/?#");
     const char *usual = secure ? ":443" : ":80";
-    char *copy = arena_dup_part(s3->arena, host, length);
-    *ret_path = arena_dup(s3->arena, host + length);
+    char *copy = arena_dup_part(s3->arena, endpoint, (size_t)(host - endpoint) + length);
+    char *path = arena_dup(s3->arena, host + length);
     if (length == 0 || strchr(copy, '@') || strpbrk(host, "?#"))
         return fail(ERR_CONFIG, "the endpoint is not of the form https://HOST[:PORT][/PATH]");
     if (str_ends(copy, usual))
-        copy[length - strlen(usual)] = '\0';
+        copy[strlen(copy) - strlen(usual)] = '\0';
     for (char *c = copy; *c; c++)
         *c = (char)tolower((unsigned char)*c);
-    for (size_t end = strlen(*ret_path); end > 0 && (*ret_path)[end - 1] == '/'; end--)
-        (*ret_path)[end - 1] = '\0';
-    s3->host = copy;
+    for (size_t end = strlen(path); end > 0 && path[end - 1] == '/'; end--)
+        path[end - 1] = '\0';
+    s3->endpoint = copy;
+    *ret_path = path;
     return 0;
 }
 
 static int
-choose_style(const S3 *s3, const char *addressing, bool *ret_virtual)
+choose_style(S3 *s3, const char *addressing)
 {
     if (!addressing || strcmp(addressing, "auto") == 0)
-        *ret_virtual = s3->amazon && is_host_label(s3->bucket);
+        s3->virtual_style = !s3->endpoint && is_host_label(s3->bucket);
     else if (strcmp(addressing, "virtual") == 0 || strcmp(addressing, "path") == 0)
-        *ret_virtual = addressing[0] == 'v';
+        s3->virtual_style = addressing[0] == 'v';
     else
         return hint(fail(ERR_CONFIG, "no style of addressing '%s'", addressing),
                     "there are path, virtual and auto");
     return 0;
+}
+
+/* A name that can go into a host's name and into a signature's scope. */
+static bool
+is_region(const char *name)
+{
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+    return *name && strspn(name, allowed) == strlen(name);
+}
+
+static const S3Place *
+place_in(const S3 *s3, const char *region)
+{
+    S3Place *place = arena_alloc(s3->arena, sizeof(*place));
+    const char *country = str_starts(region, "cn-") ? ".cn" : "";
+    place->region = arena_dup(s3->arena, region);
+    place->origin = s3->endpoint
+                        ? s3->endpoint
+                        : arena_printf(s3->arena, "https://s3.%s.amazonaws.com%s", region, country);
+    const char *host = strstr(place->origin, "://") + strlen("://");
+    if (s3->virtual_style)
+        place->origin = arena_printf(s3->arena, "%.*s%s.%s", (int)(host - place->origin),
+                                     place->origin, s3->bucket, host);
+    place->host = strstr(place->origin, "://") + strlen("://");
+    return place;
+}
+
+bool
+s3_move(S3 *s3, const S3Place *from, const char *region)
+{
+    pthread_mutex_lock(&s3->moving);
+    const S3Place *now = s3->place;
+    bool moves = now == from && is_region(region) && strcmp(now->region, region) != 0;
+    if (moves)
+        s3->place = place_in(s3, region);
+    pthread_mutex_unlock(&s3->moving);
+    if (moves)
+        log_info("%s: the bucket is in the region %s, not in %s", s3->name, region, now->region);
+    return moves || now != from; /* somebody else was faster */
 }
 
 static int
@@ -96,34 +137,21 @@ find_place(S3 *s3, const BucketSettings *settings)
         settings->region,
         first_of(getenv("AWS_REGION"), first_of(getenv("AWS_DEFAULT_REGION"),
                                                 credentials_setting(s3->credentials, "region"))));
-    s3->amazon = !endpoint;
-    const char *url_scheme = "https";
     char *path = NULL;
-    if (s3->amazon) {
-        region = region ? region : "us-east-1";
-        s3->host = arena_printf(s3->arena, "s3.%s.amazonaws.com%s", region,
-                                str_starts(region, "cn-") ? ".cn" : "");
-        path = arena_dup(s3->arena, "");
-    } else {
-        TRY(parse_endpoint(s3, endpoint, &url_scheme, &path));
-        s3->google = str_ends(s3->host, "storage.googleapis.com");
-        region = region ? region : s3->google ? "auto" : "us-east-1";
+    if (endpoint) {
+        TRY(parse_endpoint(s3, endpoint, &path));
+        s3->google = str_ends(s3->endpoint, "storage.googleapis.com");
     }
-    if (strspn(region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
-        strlen(region))
+    if (!region)
+        region = s3->google ? "auto" : "us-east-1";
+    if (!is_region(region))
         return fail(ERR_CONFIG, "'%s' is no name of a region", region);
-    s3->region = arena_dup(s3->arena, region);
-    bool virtual_style = false;
-    TRY(choose_style(s3, settings->addressing, &virtual_style));
+    TRY(choose_style(s3, settings->addressing));
     AUTO(str) Str encoded = {0};
     uri_encode(s3->bucket, false, &encoded);
-    if (virtual_style) {
-        s3->host = arena_printf(s3->arena, "%s.%s", s3->bucket, s3->host);
-        s3->path = arena_printf(s3->arena, "%s/", path);
-    } else {
-        s3->path = arena_printf(s3->arena, "%s/%s/", path, encoded.data);
-    }
-    s3->origin = arena_printf(s3->arena, "%s://%s", url_scheme, s3->host);
+    s3->path = arena_printf(s3->arena, "%s/%s%s", path ? path : "",
+                            s3->virtual_style ? "" : encoded.data, s3->virtual_style ? "" : "/");
+    s3->place = place_in(s3, region);
     return 0;
 }
 
@@ -202,6 +230,7 @@ s3_open(const char *url, const BucketSettings *settings, Http *http, Opened *ret
     S3 *s3 = arena_alloc(arena, sizeof(*s3));
     s3->arena = arena;
     s3->http = http;
+    pthread_mutex_init(&s3->moving, NULL);
     Opened opened = {.store = s3};
     int result = open_bucket(s3, url, settings, &opened);
     if (result == 0) {
@@ -219,6 +248,7 @@ s3_close(void *store)
 {
     S3 *s3 = store;
     credentials_free(s3->credentials);
+    pthread_mutex_destroy(&s3->moving);
     arena_free(s3->arena);
 }
 

@@ -38,11 +38,12 @@ static int
 prepare(void *context, HttpRequest *http)
 {
     S3Request *request = context;
-    const S3 *s3 = request->s3;
+    S3 *s3 = request->s3;
     AwsKeys keys = {0};
     TRY(credentials_get(s3->credentials, request->deadline, &keys));
     aws_keys_done(&request->keys);
     request->keys = keys;
+    const S3Place *place = request->place = s3->place;
 
     AUTO(str) Str path = {0};
     AUTO(str) Str query = {0};
@@ -53,7 +54,7 @@ prepare(void *context, HttpRequest *http)
         path.data[--path.length] = '\0'; /* the bucket is without its slash */
     sign_v4_query(&request->query, &query);
     http->url =
-        mem_printf("%s%s%s%s", s3->origin, path.data, query.length ? "?" : "", str_text(&query));
+        mem_printf("%s%s%s%s", place->origin, path.data, query.length ? "?" : "", str_text(&query));
     for (size_t i = 0; i < request->headers.count; i++)
         strlist_add(&http->headers, request->headers.items[i]);
     if (request->fetch)
@@ -63,11 +64,11 @@ prepare(void *context, HttpRequest *http)
         strlist_addf(&http->headers, "X-Amz-Security-Token: %s", keys.session_token);
     const SignV4 with = {.access_key = keys.access_key,
                          .secret_key = keys.secret_key,
-                         .region = s3->region,
+                         .region = place->region,
                          .service = "s3",
                          .now = time(NULL)};
-    return sign_v4(&with, request->method, s3->host, path.data, str_text(&query), request->payload,
-                   &http->headers);
+    return sign_v4(&with, request->method, place->host, path.data, str_text(&query),
+                   request->payload, &http->headers);
 }
 
 static bool
@@ -92,6 +93,16 @@ static const char *const busy_codes[] = {"SlowDown",
                                          "RequestLimitExceeded",
                                          NULL};
 
+/* The bucket is in another region, and the store says in which. HEAD's answer has no code. */
+static bool
+is_elsewhere(const S3Error *error, int status)
+{
+    bool redirected = status == 301 || status == 307;
+    bool malformed = status == 400 &&
+                     (!error->code[0] || strcmp(error->code, "AuthorizationHeaderMalformed") == 0);
+    return error->region[0] && (redirected || malformed);
+}
+
 static Verdict
 judge(void *context, const HttpAnswer *answer)
 {
@@ -103,6 +114,11 @@ judge(void *context, const HttpAnswer *answer)
     s3_error_parse(answer, &error);
     if (is_one_of(error.code, busy_codes))
         return VERDICT_AGAIN;
+    if (is_elsewhere(&error, answer->status) && !request->moved &&
+        s3_move(request->s3, request->place, error.region)) {
+        request->moved = true;
+        return VERDICT_AGAIN;
+    }
     bool expired = is_one_of(error.code, expired_codes);
     if (expired && !request->renewed &&
         credentials_renew(request->s3->credentials, &request->keys)) {
@@ -188,7 +204,7 @@ static const struct {
 static void
 advise(const S3Error *error, int status)
 {
-    if (error->region[0] && (status == 301 || status == 307 || status == 400)) {
+    if (is_elsewhere(error, status)) {
         hint(-1, "the bucket is in the region %s", error->region);
         return;
     }

@@ -46,7 +46,10 @@ uri_decode(char *text)
     for (; *text; text++) {
         int high = text[0] == '%' ? hex_digit(text[1]) : -1;
         int low = high >= 0 ? hex_digit(text[2]) : -1;
-        *to++ = low >= 0 ? (char)(high << 4 | low) : *text;
+        if (low >= 0)
+            *to++ = (char)(high << 4 | low);
+        else
+            *to++ = *text;
         text += low >= 0 ? 2 : 0;
     }
     *to = '\0';
@@ -108,7 +111,8 @@ sign_v4_canonical(const char *method, const char *path, const char *query, const
     StrList lines = {0};
     for (size_t i = 0; i < headers->count; i++)
         strlist_own(&lines, canonical_header(headers->items[i]));
-    qsort(lines.items, lines.count, sizeof(char *), compare_texts);
+    if (lines.count)
+        qsort(lines.items, lines.count, sizeof(char *), compare_texts);
     str_appendf(out, "%s\n%s\n%s\n", method, path, query);
     for (size_t i = 0; i < lines.count; i++) {
         char *mark = strchr(lines.items[i], '\1');

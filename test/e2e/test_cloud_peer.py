@@ -353,9 +353,20 @@ def test_redirections_are_not_followed(peer, tool):
     with Peer() as other:
         peer.then(error(307, "TemporaryRedirect", Location=f"{other.url}/bucket/k"))
         assert "redirections are not followed" in tool.put("k", DATA)
-        peer.then(error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-9"))
-        assert tool.put("k", DATA).endswith("(the bucket is in the region eu-west-9)")
         assert other.requests == []
+
+
+def test_another_region(peer, tool):
+    peer.then(error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-9"))
+    assert tool.put("k", DATA) == "done"
+    assert "/eu-west-9/s3/" in peer.requests[1].headers["authorization"]
+    peer.then(Answer(400, headers={"x-amz-bucket-region": "eu-west-9"}))
+    assert tool("head", "k")[-1] == "done"
+    elsewhere = error(301, "PermanentRedirect", x_amz_bucket_region="eu-west-9")
+    peer.then(elsewhere, elsewhere)
+    assert tool.put("l", DATA).endswith("(the bucket is in the region eu-west-9)")
+    peer.then(error(301, "PermanentRedirect", x_amz_bucket_region="evil.example.com/"))
+    assert tool.put("l", DATA).startswith("failed config: ")
 
 
 # -- certificates

@@ -70,10 +70,10 @@ test_places(void **state)
         Opened opened;
         assert_done(s3_open(place->url, &settings, http, &opened));
         const S3 *s3 = opened.store;
-        assert_string_equal(s3->origin, place->origin);
-        assert_string_equal(s3->host, strstr(place->origin, "://") + 3);
+        assert_string_equal(s3->place->origin, place->origin);
+        assert_string_equal(s3->place->host, strstr(place->origin, "://") + 3);
         assert_string_equal(s3->path, place->path);
-        assert_string_equal(s3->region, place->in_region);
+        assert_string_equal(s3->place->region, place->in_region);
         assert_string_equal(opened.prefix, place->prefix);
         free(opened.name);
         free(opened.prefix);
@@ -167,6 +167,32 @@ test_headers(void **state)
     s3_close(opened.store);
 }
 
+static void
+test_move(void **state)
+{
+    (void)state;
+    static const char *const endpoints[] = {NULL, "http://127.0.0.1:7480"};
+    static const char *const hosts[] = {"b-1.s3.eu-west-9.amazonaws.com", "127.0.0.1:7480"};
+    for (size_t i = 0; i < COUNT_OF(endpoints); i++) {
+        const BucketSettings settings = {.endpoint_url = endpoints[i]};
+        Opened opened;
+        assert_done(s3_open("s3://b-1", &settings, http, &opened));
+        S3 *s3 = opened.store;
+        const S3Place *first = s3->place;
+        assert_false(s3_move(s3, first, "us-east-1"));
+        assert_false(s3_move(s3, first, "evil.example.com/"));
+        assert_false(s3_move(s3, first, ""));
+        assert_ptr_equal(s3->place, first);
+        assert_true(s3_move(s3, first, "eu-west-9"));
+        assert_string_equal(s3->place->host, hosts[i]);
+        assert_string_equal(s3->place->region, "eu-west-9");
+        assert_true(s3_move(s3, first, "eu-west-9")); /* who still had the old one */
+        free(opened.name);
+        free(opened.prefix);
+        s3_close(opened.store);
+    }
+}
+
 /* Google's interface has another condition than the others. */
 static void
 test_condition(void **state)
@@ -226,9 +252,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_headers), cmocka_unit_test(test_condition),
-        cmocka_unit_test(test_etag),
+        cmocka_unit_test(test_places),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_headers),   cmocka_unit_test(test_move),
+        cmocka_unit_test(test_condition), cmocka_unit_test(test_etag),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -14,6 +14,7 @@ import pytest
 from faults import digest
 from home import WALDEN, Home, execute
 from network import Network
+from parcels import parcel
 from support import started, wait_for
 from wal import make_wal, segment_name, segment_names, wal_bytes
 
@@ -454,3 +455,48 @@ def test_told_to_stop_while_the_store_is_silent(cloud_home, bucket):
             _, err = process.communicate(timeout=30)
         assert process.returncode == 143 and "stopped by signal 15" in err
         assert home.waiting() == [names[1]]
+
+
+def test_put_wal_does_not_depend_on_the_store(cloud_home, bucket):
+    """The server that sends WAL shall not notice that the archive is away; what is archived with
+    other content is refused while it can be asked."""
+    home, names = cloud_home, segment_names(FIRST, 3)
+
+    def put(name, **kw):
+        stream = parcel(name, wal_bytes(name, **kw))
+        return home.walden("put-wal", "main", input=stream, binary=True)
+
+    assert put(names[0]).returncode == 0 and home.waiting() == [names[0]]
+    assert home.archive().returncode == 0
+    assert put(names[0]).returncode == 0 and home.waiting() == []
+    refused = put(names[0], seed=1)
+    assert refused.returncode != 0 and "other content" in refused.stderr
+    with Network(("127.0.0.1", bucket.server.port)) as network:
+        home.configure(cloud_endpoint_url=f"http://127.0.0.1:{network.port}", cloud_timeout=1)
+        network.stall()
+        assert put(names[1]).returncode == 0
+        assert put(names[0], seed=1).returncode == 0
+        assert home.waiting() == names[:2]
+    home.configure(cloud_endpoint_url=bucket.server.url)
+    assert home.archive().returncode == 1
+    assert home.waiting() == [] and home.rejected()[0].startswith(names[0])
+    check_there(home, *names[:2])
+
+
+def test_prefetched(cloud_home, workdir):
+    home, names = cloud_home, segment_names(FIRST, 12)
+    home.configure(compression="zstd", restore_prefetch=4)
+    assert archived(home, *names).returncode == 0
+    for name in names:
+        got = home.get(name, cwd=workdir)
+        assert got.returncode == 0 and got.stdout == wal_bytes(name), got.stderr
+
+
+def test_copied_archive(cloud_home, bucket):
+    """An archive that was copied into the store as it was: contents tell the compression."""
+    home, names = cloud_home, segment_names(FIRST, 2)
+    for name, pack in zip(names, (gzip.compress, bytes)):
+        bucket.put(key(name), pack(wal_bytes(name)))
+    assert home.walden("rebuild-xlogdb", "main").returncode == 0
+    assert [row.compression for row in home.rows()] == ["gzip", "None"]
+    check_there(home, *names)

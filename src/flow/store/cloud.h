@@ -11,6 +11,19 @@
 
 #include <time.h>
 
+/* One object of the archive. Its key is root, hash directory, name and extension. */
+typedef struct CloudEntry {
+    char name[WAL_NAME_ROOM];
+    const char *extension; /* one of the table's */
+    int64_t size;
+    time_t mtime;
+} CloudEntry;
+
+typedef struct CloudEntries {
+    CloudEntry *items;
+    size_t count, room;
+} CloudEntries;
+
 /* What changes while the store is used, by any of its users. */
 typedef struct CloudLive {
     pthread_mutex_t mutex;
@@ -19,7 +32,8 @@ typedef struct CloudLive {
     Error last; /* of these failures */
     /* What was there when a part of one hash directory was listed */
     char begin[WAL_NAME_ROOM]; /* all names of this hash directory from here on; "": not listed */
-    StrList known;             /* in order */
+    CloudEntries known;        /* in order */
+    bool located;              /* a file was looked for: this is not the only one */
     Throttle throttle;
 } CloudLive;
 
@@ -35,19 +49,6 @@ typedef struct CloudStore {
     CloudLive *live;
 } CloudStore;
 
-/* One object of the archive. Its key is root, hash directory, name and extension. */
-typedef struct CloudEntry {
-    char name[WAL_NAME_ROOM];
-    const char *extension; /* one of the table's */
-    int64_t size;
-    time_t mtime;
-} CloudEntry;
-
-typedef struct CloudEntries {
-    CloudEntry *items;
-    size_t count, room;
-} CloudEntries;
-
 static inline const CloudStore *
 cloud(const Store *store)
 {
@@ -60,9 +61,12 @@ bool cloud_key_parse(const char *relative, CloudEntry *ret_entry);
 /* The key of a file; free it. */
 char *cloud_key(const CloudStore *store, const char *name, const char *extension);
 
-/* Which objects hold the file? The one that counts first: without a compression before with one.
- * STORE_MISSING. */
+/* Which object holds the file: one without a compression, else the first. STORE_MISSING. */
 int cloud_find(const CloudStore *store, const char *name, CloudEntry *ret_entry);
+
+/* The same from what was listed a moment ago, where that is so: for those that read many files in
+ * order. *ret_fresh: the store was asked now. */
+int cloud_locate(const CloudStore *store, const char *name, CloudEntry *ret_entry, bool *ret_fresh);
 
 /* All objects below the root whose keys go on so, in the order of store_list; free items. */
 int cloud_collect(const CloudStore *store, const char *below, CloudEntries *ret_entries,

@@ -369,7 +369,7 @@ def test_parts(cloud_home, bucket):
     check_there(home, name, seg_size=16 << 20)
 
 
-def test_tags_and_requests(cloud_home, bucket, s3):
+def test_tags(cloud_home, bucket):
     home, names = cloud_home, segment_names(FIRST, 2)
     home.configure(cloud_tags="team=dba, use=wal", cloud_history_tags="kind = history")
     (home.incoming / "00000002.history").write_text("1\t0/FA200000\tno recovery target\n")

@@ -11,9 +11,11 @@ import threading
 
 import pytest
 
+from bucket import Bucket
 from faults import digest
 from home import WALDEN, Home, execute
 from network import Network
+from objectstore import Ceph
 from parcels import parcel
 from support import started, wait_for
 from wal import make_wal, segment_name, segment_names, wal_bytes
@@ -500,3 +502,23 @@ def test_copied_archive(cloud_home, bucket):
     assert home.walden("rebuild-xlogdb", "main").returncode == 0
     assert [row.compression for row in home.rows()] == ["gzip", "None"]
     check_there(home, *names)
+
+
+def test_store_that_asks_for_patience(home, workdir, monkeypatch):
+    """A gateway that takes two requests at a time answers the others with 503: all files arrive."""
+    names = segment_names(FIRST, 24)
+    with Ceph(workdir / "ceph", options=["rgw max concurrent requests = 2"]) as ceph:
+        bucket = Bucket(ceph, "busy")
+        for name, value in bucket.env.items():
+            monkeypatch.setenv(name, value)
+        home.configure(
+            wals_directory=bucket.url, cloud_endpoint_url=ceph.url, cloud_upload_workers=12
+        )
+        home.globals["log_level"] = "DEBUG"
+        home.catalog = home.directory / "xlogdb" / "main-xlog.db"
+        home.configure()
+        done = archived(home, *names)
+        assert done.returncode == 0, done.stderr
+        assert home.waiting() == [] and home.names() == names
+        assert "status 503; trying again" in home.log_text()
+        check_there(home, names[0], names[-1])

@@ -9,6 +9,7 @@
 #include "flow/store/throttle.h"
 #include "wal/name.h"
 
+#include <stdatomic.h>
 #include <time.h>
 
 /* One object of the archive. Its key is root, hash directory, name and extension. */
@@ -35,6 +36,7 @@ typedef struct CloudLive {
     CloudEntries known;        /* in order */
     bool located;              /* a file was looked for: this is not the only one */
     Throttle throttle;
+    atomic_ullong busy; /* how often the store had asked for patience when that last counted */
 } CloudLive;
 
 typedef struct CloudStore {

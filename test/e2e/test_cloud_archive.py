@@ -154,6 +154,7 @@ def test_received_files(cloud_home, bucket):
     assert home.get(names[2], "--partial").stdout == wal_bytes(names[2])
 
 
+@pytest.mark.parallel
 def test_two_archivers_at_once(cloud_home, bucket, workdir):
     """Two hosts archive the same WAL into one place, and one of them other WAL, too."""
     names = segment_names(FIRST, 12)
@@ -325,6 +326,7 @@ def test_dead_store(cloud_home, bucket):
     assert home.waiting() == home.rejected() == []
 
 
+@pytest.mark.parallel
 def test_connections_that_break(cloud_home, bucket):
     """Cut again and again while files are on their way: they arrive all the same, whole."""
     home, names = cloud_home, segment_names(FIRST, 30)
@@ -504,6 +506,7 @@ def test_copied_archive(cloud_home, bucket):
     check_there(home, *names)
 
 
+@pytest.mark.parallel
 def test_store_that_asks_for_patience(home, workdir, monkeypatch):
     """A gateway that takes two requests at a time answers the others with 503: all files arrive."""
     names = segment_names(FIRST, 24)

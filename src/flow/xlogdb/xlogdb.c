@@ -21,8 +21,8 @@ xlogdb_place(const Config *config, const ServerConfig *server)
     bool remote = server_is_remote(server);
     return (XlogDbPlace){.server = server->name,
                          .directory = server->xlogdb_directory,
-                         .wals_directory = remote ? server->xlogdb_directory
-                                                  : server->wals_directory,
+                         .wals_directory =
+                             remote ? server->xlogdb_directory : server->wals_directory,
                          .lock_directory = config->barman_lock_directory};
 }
 

@@ -100,6 +100,12 @@ bucket_name(const Bucket *bucket)
     return bucket->name;
 }
 
+uint64_t
+bucket_busy(const Bucket *bucket)
+{
+    return http_busy(bucket->http);
+}
+
 int
 bucket_check(Bucket *bucket)
 {

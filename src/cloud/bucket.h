@@ -56,6 +56,10 @@ bool bucket_is_url(const char *text);
 /* The bucket for messages: "s3://BUCKET". */
 const char *bucket_name(const Bucket *bucket);
 
+/* How often the store has asked for patience so far (503, 429 and the like), and was asked again.
+ */
+uint64_t bucket_busy(const Bucket *bucket);
+
 /* Is the bucket there and open to us? */
 enum { BUCKET_MISSING = 1 };
 int bucket_check(Bucket *bucket);

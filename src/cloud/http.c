@@ -14,6 +14,7 @@
 
 #include <ctype.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 enum { TEXT_MAX = 64 << 10, HEADERS_MAX = 64 << 10, BUFFER_SIZE = 256 << 10 };
 
@@ -27,6 +28,7 @@ struct Http {
     Handle *idle;
     char *ca_file;
     HttpLimits limits;
+    atomic_ullong busy;
 };
 
 /* What is under way on one handle. */
@@ -42,6 +44,18 @@ typedef struct Exchange {
     bool failed; /* by us, not by the connection; the thread's error record has the reason */
     bool late;   /* ... because of a deadline */
 } Exchange;
+
+void
+http_count_busy(Http *http)
+{
+    http->busy++;
+}
+
+uint64_t
+http_busy(const Http *http)
+{
+    return http->busy;
+}
 
 int
 http_new(const char *ca_file, const HttpLimits *limits, Http **ret_http)

@@ -31,6 +31,10 @@ const HttpLimits *http_limits(const Http *http);
 /* When an operation that begins now must be over, on the clock of clock_ms(). */
 int64_t http_deadline(const Http *http);
 
+/* How many answers said that the server has too much to do: counted by retry.h. */
+void http_count_busy(Http *http);
+uint64_t http_busy(const Http *http);
+
 typedef struct HttpAnswer {
     int status;
     int tries;           /* how many requests were made for it; counted by retry.h */

@@ -79,6 +79,8 @@ call_run(Http *http, Call *call, HttpAnswer *ret_answer)
         if (result == 0)
             again = (call->judge ? call->judge(call->context, &answer)
                                  : verdict_by_status(answer.status)) == VERDICT_AGAIN;
+        if (result == 0 && again)
+            http_count_busy(http);
         Error error = *error_last();
         bool time = false;
         if (again && tries <= retries && pause_before(call, &answer, &time) < 0) {

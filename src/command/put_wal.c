@@ -40,7 +40,7 @@ run(const Invocation *invocation)
     }
     AUTO(free) char *from = client();
     stop_on_signals();
-    int result = put_wal(server, STDIN_FILENO, name);
+    int result = put_wal(invocation->config, server, STDIN_FILENO, name);
     if (result == 0) {
         log_info("received WAL '%s' for server '%s'%s", name, server->name, from);
         return EXIT_DONE;

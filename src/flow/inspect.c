@@ -17,8 +17,9 @@ enum { HEAD = 4096, HISTORY_MAX = 1 << 20 };
 typedef struct Stream {
     WalName name;
     Lsn left_at;
-    bool facts_only; /* end with the header */
-    bool had_facts;  /* it ended so */
+    bool facts_only;  /* end with the header */
+    size_t head_size; /* of the stored file, no more is read than that; 0: all */
+    bool had_facts;   /* it ended so */
     unsigned char head[WAL_LONG_HEADER_SIZE];
     size_t have; /* bytes in head[] while it is not full */
     WalChecker *checker;
@@ -197,8 +198,8 @@ open_file(const Inspector *inspector, const char *name, const char *recorded, co
     char head[HEAD];
     size_t got = 0;
     AUTO(close) int fd = -1;
-    int result = stream->facts_only ? store_read_head(inspector->store, name, STORE_HEAD, &fd)
-                                    : store_read(inspector->store, name, &fd);
+    int result = stream->head_size ? store_read_head(inspector->store, name, stream->head_size, &fd)
+                                   : store_read(inspector->store, name, &fd);
     if (result == STORE_MISSING)
         return conclude(found, INSPECT_GONE, "is not in the archive");
     TRY(result);
@@ -279,10 +280,16 @@ inspect_history(const Inspector *inspector, const char *name, Arena *arena,
 bool
 inspect_facts(const Inspector *inspector, const char *name, WalFacts *ret_facts)
 {
-    Inspection found = {0};
-    Stream stream = {.facts_only = true, .found = &found};
-    run_stream(inspector, name, NULL, &stream);
-    if (stream.had_facts)
-        *ret_facts = found.facts;
-    return stream.had_facts;
+    /* Usually the first is enough; only blocks that hardly compress are longer. */
+    static const size_t sizes[] = {STORE_HEAD / 8, STORE_HEAD};
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        Inspection found = {0};
+        Stream stream = {.facts_only = true, .head_size = sizes[i], .found = &found};
+        run_stream(inspector, name, NULL, &stream);
+        if (stream.had_facts)
+            *ret_facts = found.facts;
+        if (stream.had_facts || !store_is_remote(inspector->store))
+            return stream.had_facts;
+    }
+    return false;
 }

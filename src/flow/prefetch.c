@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/pipeline.h"
 #include "base/proc.h"
+#include "flow/place.h"
 #include "wal/history.h"
 #include "wal/name.h"
 
@@ -127,12 +128,17 @@ fetch_item(void *context, size_t item, int worker)
 }
 
 static int
-fill(const Fill *fill)
+fill(Fill *fill)
 {
+    AUTO(store) Store *store = NULL; /* one for all, which keeps its connections */
     Pipeline *pipeline = NULL;
     size_t count = fill->names->count, taken = 0;
     int threads = count < THREADS ? (int)count : THREADS;
-    TRY(pipeline_start(count, threads, count, fetch_item, (void *)fill, &pipeline));
+    Retrieval what = *fill->what;
+    TRY(archive_need(what.server, 0, &store));
+    what.store = store;
+    fill->what = &what;
+    TRY(pipeline_start(count, threads, count, fetch_item, fill, &pipeline));
     while (taken < count) {
         size_t done = pipeline_wait(pipeline);
         pipeline_take(pipeline, done);

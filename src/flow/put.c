@@ -8,17 +8,21 @@
  * spare that, and again behind it, to be sure. */
 #include "flow/put.h"
 
+#include "base/log.h"
 #include "flow/custom.h"
 #include "flow/intake/parcel.h"
 #include "flow/item.h"
 #include "flow/place.h"
+#include "flow/xlogdb/xlogdb.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-enum { NOT_THERE = 0, ATTEMPTS = 5 };
+enum { NOT_THERE = 0, ATTEMPTS = 5, REMOTE_MS = 10 * 1000 };
 
 typedef struct Put {
+    const ServerConfig *server;
+    XlogDb *catalog;
     const char *incoming;
     Recipe recipe;
     Parcel parcel;
@@ -42,12 +46,43 @@ sync_archived(const Put *put)
     return result == STORE_MISSING ? NOT_THERE : result < 0 ? result : ITEM_SAME;
 }
 
+static int
+compare_remote(const Put *put)
+{
+    AUTO(store) Store *store = NULL;
+    TRY(archive_need(put->server, REMOTE_MS, &store));
+    Recipe recipe = put->recipe;
+    recipe.store = store;
+    return item_compare(&recipe, &put->item);
+}
+
+/* An object store may be slow or away, and the server that sends WAL shall notice nothing of that:
+ * without an answer the file waits, and the archiver compares it. */
+static int
+ask_remote(const Put *put)
+{
+    const char *name = put->item.wal.name;
+    bool listed = false;
+    if (xlogdb_exists(put->catalog))
+        TRY(xlogdb_contains(put->catalog, &name, 1, &listed));
+    if (!listed)
+        return NOT_THERE;
+    int result = compare_remote(put);
+    if (result >= 0 || error_last()->class == ERR_STOPPED)
+        return result;
+    log_warning("'%s' is archived already, and cannot be compared now: %s", name,
+                error_last()->text);
+    return NOT_THERE;
+}
+
 /* NOT_THERE, ITEM_SAME (and durable), ITEM_DIFFERENT */
 static int
 ask_archive(const Put *put)
 {
     const char *name = put->item.wal.name;
     AUTO(close) int fd = -1;
+    if (server_is_remote(put->server))
+        return ask_remote(put);
     int found = put->recipe.store ? store_read(put->recipe.store, name, &fd) : STORE_MISSING;
     if (found == STORE_MISSING)
         return NOT_THERE;
@@ -170,18 +205,23 @@ claim(Put *put)
 }
 
 int
-put_wal(const ServerConfig *server, int fd, char *ret_name)
+put_wal(const Config *config, const ServerConfig *server, int fd, char *ret_name)
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(store) Store *store = NULL;
-    Put put = {
-        .incoming = server->incoming_wals_directory, .parcel = PARCEL_NONE, .item = {.fd = -1}};
+    XlogDbPlace place = xlogdb_place(config, server);
+    AUTO(xlogdb) XlogDb *catalog = xlogdb_new(&place);
+    Put put = {.server = server,
+               .catalog = catalog,
+               .incoming = server->incoming_wals_directory,
+               .parcel = PARCEL_NONE,
+               .item = {.fd = -1}};
     TRY(dir_make(put.incoming));
     TRY(parcel_receive(fd, put.incoming, &put.parcel));
     custom_codec_init(server, arena, &put.recipe.custom);
     gate_init(server, &put.recipe.gate);
     put.recipe.gate.grace = 0; /* it is as whole as it will ever be */
-    int result = archive_find(server, &store);
+    int result = server_is_remote(server) ? 0 : archive_find(server, &store);
     put.recipe.store = store;
     result = result < 0 ? result : examine(&put);
     if (result == 0)

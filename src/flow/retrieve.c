@@ -152,11 +152,13 @@ confirm_missing(const Search *search)
 static int
 search_once(const Retrieval *what, bool *written)
 {
-    AUTO(store) Store *store = NULL;
+    AUTO(store) Store *opened = NULL;
     AUTO(arena) Arena *arena = arena_new();
-    Search search = {.what = what, .written = written};
-    TRY(archive_need(what->server, what->deadline_ms, &store));
-    search.store = store;
+    Search search = {.what = what, .store = what->store, .written = written};
+    if (!search.store)
+        TRY(archive_need(what->server, what->deadline_ms, &opened));
+    if (opened)
+        search.store = opened;
     custom_codec_init(what->server, arena, &search.custom);
     int result = try_everywhere(&search);
     return result == RETRIEVE_MISSING ? confirm_missing(&search) : result;

@@ -16,6 +16,7 @@ typedef struct Retrieval {
     const char *directory; /* write DIRECTORY/NAME, whole and durable or not at all; NULL: to fd */
     int fd;
     uint32_t *ret_segment_size; /* set when a segment says it; may be NULL */
+    struct Store *store;        /* the server's, if it is open; NULL: it is opened each time */
     int64_t deadline_ms;        /* for how long an archive that does not answer is asked again */
 } Retrieval;
 

@@ -7,12 +7,12 @@ import shutil
 
 import pytest
 
+from bucket import Bucket
 from faults import Clock
 from home import WALDEN, Home
 from objectstore import Ceph, Swift
 from parcels import Ssh
 from pg import Postgres, short_directory
-from rgw import Bucket, Rgw
 from support import Disk, as_root
 from walsender import Walsender
 
@@ -62,22 +62,15 @@ def postgres(workdir, home):
         yield server
 
 
-@pytest.fixture(scope="session")
-def s3():
-    """A real S3 server, for all tests of this process."""
-    with Rgw(short_directory("walden-s3-") / "ceph") as server:
-        yield server
-
-
 _buckets = itertools.count(1)
 
 
 @pytest.fixture
-def bucket(s3, monkeypatch):
+def bucket(ceph, monkeypatch):
     """An empty bucket there, and credentials in the environment."""
-    for name, value in s3.env.items():
+    made = Bucket(ceph, f"archive{next(_buckets)}")
+    for name, value in made.env.items():
         monkeypatch.setenv(name, value)
-    made = Bucket(s3, f"bucket{next(_buckets)}")
     yield made
     made.empty()
 
@@ -87,7 +80,6 @@ def cloud_home(home, bucket):
     """A Home with its archive in the bucket."""
     home.configure(
         wals_directory=f"{bucket.url}/some/where", cloud_endpoint_url=bucket.server.url,
-        aws_region="default",
     )
     home.catalog = home.directory / "xlogdb" / "main-xlog.db"
     return home

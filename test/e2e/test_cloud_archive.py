@@ -11,9 +11,12 @@ import threading
 
 import pytest
 
+from bucket import Bucket
 from faults import digest
 from home import WALDEN, Home, execute
 from network import Network
+from objectstore import Ceph
+from parcels import parcel
 from support import started, wait_for
 from wal import make_wal, segment_name, segment_names, wal_bytes
 
@@ -151,6 +154,7 @@ def test_received_files(cloud_home, bucket):
     assert home.get(names[2], "--partial").stdout == wal_bytes(names[2])
 
 
+@pytest.mark.parallel
 def test_two_archivers_at_once(cloud_home, bucket, workdir):
     """Two hosts archive the same WAL into one place, and one of them other WAL, too."""
     names = segment_names(FIRST, 12)
@@ -322,6 +326,7 @@ def test_dead_store(cloud_home, bucket):
     assert home.waiting() == home.rejected() == []
 
 
+@pytest.mark.parallel
 def test_connections_that_break(cloud_home, bucket):
     """Cut again and again while files are on their way: they arrive all the same, whole."""
     home, names = cloud_home, segment_names(FIRST, 30)
@@ -368,7 +373,7 @@ def test_parts(cloud_home, bucket):
     check_there(home, name, seg_size=16 << 20)
 
 
-def test_tags_and_requests(cloud_home, bucket, s3):
+def test_tags(cloud_home, bucket):
     home, names = cloud_home, segment_names(FIRST, 2)
     home.configure(cloud_tags="team=dba, use=wal", cloud_history_tags="kind = history")
     (home.incoming / "00000002.history").write_text("1\t0/FA200000\tno recovery target\n")
@@ -454,3 +459,69 @@ def test_told_to_stop_while_the_store_is_silent(cloud_home, bucket):
             _, err = process.communicate(timeout=30)
         assert process.returncode == 143 and "stopped by signal 15" in err
         assert home.waiting() == [names[1]]
+
+
+def test_put_wal_does_not_depend_on_the_store(cloud_home, bucket):
+    """The server that sends WAL shall not notice that the archive is away; what is archived with
+    other content is refused while it can be asked."""
+    home, names = cloud_home, segment_names(FIRST, 3)
+
+    def put(name, **kw):
+        stream = parcel(name, wal_bytes(name, **kw))
+        return home.walden("put-wal", "main", input=stream, binary=True)
+
+    assert put(names[0]).returncode == 0 and home.waiting() == [names[0]]
+    assert home.archive().returncode == 0
+    assert put(names[0]).returncode == 0 and home.waiting() == []
+    refused = put(names[0], seed=1)
+    assert refused.returncode != 0 and "other content" in refused.stderr
+    with Network(("127.0.0.1", bucket.server.port)) as network:
+        home.configure(cloud_endpoint_url=f"http://127.0.0.1:{network.port}", cloud_timeout=1)
+        network.stall()
+        assert put(names[1]).returncode == 0
+        assert put(names[0], seed=1).returncode == 0
+        assert home.waiting() == names[:2]
+    home.configure(cloud_endpoint_url=bucket.server.url)
+    assert home.archive().returncode == 1
+    assert home.waiting() == [] and home.rejected()[0].startswith(names[0])
+    check_there(home, *names[:2])
+
+
+def test_prefetched(cloud_home, workdir):
+    home, names = cloud_home, segment_names(FIRST, 12)
+    home.configure(compression="zstd", restore_prefetch=4)
+    assert archived(home, *names).returncode == 0
+    for name in names:
+        got = home.get(name, cwd=workdir)
+        assert got.returncode == 0 and got.stdout == wal_bytes(name), got.stderr
+
+
+def test_copied_archive(cloud_home, bucket):
+    """An archive that was copied into the store as it was: contents tell the compression."""
+    home, names = cloud_home, segment_names(FIRST, 2)
+    for name, pack in zip(names, (gzip.compress, bytes)):
+        bucket.put(key(name), pack(wal_bytes(name)))
+    assert home.walden("rebuild-xlogdb", "main").returncode == 0
+    assert [row.compression for row in home.rows()] == ["gzip", "None"]
+    check_there(home, *names)
+
+
+@pytest.mark.parallel
+def test_store_that_asks_for_patience(home, workdir, monkeypatch):
+    """A gateway that takes two requests at a time answers the others with 503: all files arrive."""
+    names = segment_names(FIRST, 24)
+    with Ceph(workdir / "ceph", options=["rgw max concurrent requests = 2"]) as ceph:
+        bucket = Bucket(ceph, "busy")
+        for name, value in bucket.env.items():
+            monkeypatch.setenv(name, value)
+        home.configure(
+            wals_directory=bucket.url, cloud_endpoint_url=ceph.url, cloud_upload_workers=12
+        )
+        home.globals["log_level"] = "DEBUG"
+        home.catalog = home.directory / "xlogdb" / "main-xlog.db"
+        home.configure()
+        done = archived(home, *names)
+        assert done.returncode == 0, done.stderr
+        assert home.waiting() == [] and home.names() == names
+        assert "status 503; trying again" in home.log_text()
+        check_there(home, names[0], names[-1])

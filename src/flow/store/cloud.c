@@ -166,11 +166,17 @@ cloud_read(const Store *base, const char *name, size_t size, int *ret_fd)
     const CloudStore *store = cloud(base);
     CloudEntry entry;
     AUTO(close) int fd = -1;
-    int result = cloud_find(store, name, &entry);
+    bool fresh = false;
+    int result = cloud_locate(store, name, &entry, &fresh);
     if (result != 0)
         return result;
     TRY(open_nameless(store->staging, &fd));
     result = download(store, &entry, size, fd);
+    if (result == STORE_MISSING && !fresh) { /* gone, or now there under another key */
+        result = cloud_find(store, name, &entry);
+        if (result == 0)
+            result = download(store, &entry, size, fd);
+    }
     if (result == 0)
         *ret_fd = take_fd(&fd);
     return result;
@@ -210,7 +216,7 @@ cloud_free(Store *base)
         bucket_free(store->bucket);
     throttle_done(&store->live->throttle);
     pthread_mutex_destroy(&store->live->mutex);
-    strlist_done(&store->live->known);
+    free(store->live->known.items);
     free(store->live);
     for (size_t i = 0; store->history_tags && store->history_tags[i]; i++)
         free(store->history_tags[i]);

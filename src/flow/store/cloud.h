@@ -9,31 +9,8 @@
 #include "flow/store/throttle.h"
 #include "wal/name.h"
 
+#include <stdatomic.h>
 #include <time.h>
-
-/* What changes while the store is used, by any of its users. */
-typedef struct CloudLive {
-    pthread_mutex_t mutex;
-    int failures; /* in a row */
-    int64_t closed_until_ms;
-    Error last; /* of these failures */
-    /* What was there when a part of one hash directory was listed */
-    char begin[WAL_NAME_ROOM]; /* all names of this hash directory from here on; "": not listed */
-    StrList known;             /* in order */
-    Throttle throttle;
-} CloudLive;
-
-typedef struct CloudStore {
-    Store base;
-    Bucket *bucket;
-    char *root; /* "PREFIX/SERVER/wals/" */
-    char *staging;
-    char **history_tags; /* NULL: none of their own */
-    int64_t removal_batch;
-    int uploads;
-    bool alone;
-    CloudLive *live;
-} CloudStore;
 
 /* One object of the archive. Its key is root, hash directory, name and extension. */
 typedef struct CloudEntry {
@@ -48,6 +25,32 @@ typedef struct CloudEntries {
     size_t count, room;
 } CloudEntries;
 
+/* What changes while the store is used, by any of its users. */
+typedef struct CloudLive {
+    pthread_mutex_t mutex;
+    int failures; /* in a row */
+    int64_t closed_until_ms;
+    Error last; /* of these failures */
+    /* What was there when a part of one hash directory was listed */
+    char begin[WAL_NAME_ROOM]; /* all names of this hash directory from here on; "": not listed */
+    CloudEntries known;        /* in order */
+    bool located;              /* a file was looked for: this is not the only one */
+    Throttle throttle;
+    atomic_ullong busy; /* how often the store had asked for patience when that last counted */
+} CloudLive;
+
+typedef struct CloudStore {
+    Store base;
+    Bucket *bucket;
+    char *root; /* "PREFIX/SERVER/wals/" */
+    char *staging;
+    char **history_tags; /* NULL: none of their own */
+    int64_t removal_batch;
+    int uploads;
+    bool alone;
+    CloudLive *live;
+} CloudStore;
+
 static inline const CloudStore *
 cloud(const Store *store)
 {
@@ -60,9 +63,12 @@ bool cloud_key_parse(const char *relative, CloudEntry *ret_entry);
 /* The key of a file; free it. */
 char *cloud_key(const CloudStore *store, const char *name, const char *extension);
 
-/* Which objects hold the file? The one that counts first: without a compression before with one.
- * STORE_MISSING. */
+/* Which object holds the file: one without a compression, else the first. STORE_MISSING. */
 int cloud_find(const CloudStore *store, const char *name, CloudEntry *ret_entry);
+
+/* The same from what was listed a moment ago, where that is so: for those that read many files in
+ * order. *ret_fresh: the store was asked now. */
+int cloud_locate(const CloudStore *store, const char *name, CloudEntry *ret_entry, bool *ret_fresh);
 
 /* All objects below the root whose keys go on so, in the order of store_list; free items. */
 int cloud_collect(const CloudStore *store, const char *below, CloudEntries *ret_entries,

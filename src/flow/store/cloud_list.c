@@ -42,6 +42,30 @@ listing_order(const void *left, const void *right)
     return order ? order : strcmp(a->extension, b->extension); /* "" is the first */
 }
 
+static void
+sort_entries(CloudEntries *entries)
+{
+    if (entries->count)
+        qsort(entries->items, entries->count, sizeof(CloudEntry), listing_order);
+}
+
+/* By bisection: where the objects of the file begin, or would */
+static size_t
+first_of(const CloudEntries *entries, const char *name)
+{
+    size_t low = 0, high = entries->count;
+    CloudEntry wanted = {.extension = ""};
+    snprintf(wanted.name, sizeof(wanted.name), "%s", name);
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (listing_order(&entries->items[middle], &wanted) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 int
 cloud_collect(const CloudStore *store, const char *below, CloudEntries *ret_entries,
               size_t *strangers)
@@ -56,8 +80,7 @@ cloud_collect(const CloudStore *store, const char *below, CloudEntries *ret_entr
         *ret_entries = (CloudEntries){0};
         return result;
     }
-    if (ret_entries->count)
-        qsort(ret_entries->items, ret_entries->count, sizeof(CloudEntry), listing_order);
+    sort_entries(ret_entries);
     *strangers += collecting.strangers;
     return 0;
 }
@@ -68,43 +91,17 @@ cloud_find(const CloudStore *store, const char *name, CloudEntry *ret_entry)
     char relative[WAL_PATH_ROOM];
     CloudEntries entries;
     size_t strangers = 0;
-    int result = STORE_MISSING;
     wal_relative_path(name, relative);
     TRY(cloud_collect(store, relative, &entries, &strangers));
-    for (size_t i = 0; i < entries.count && result == STORE_MISSING; i++)
-        if (strcmp(entries.items[i].name, name) == 0) {
-            *ret_entry = entries.items[i];
-            result = 0;
-        }
+    size_t at = first_of(&entries, name);
+    bool found = at < entries.count && strcmp(entries.items[at].name, name) == 0;
+    if (found)
+        *ret_entry = entries.items[at];
     free(entries.items);
-    return result;
+    return found ? 0 : STORE_MISSING;
 }
 
 /* What was there a moment ago */
-
-static int
-by_text(const void *key, const void *item)
-{
-    return strcmp(key, *(char *const *)item);
-}
-
-static int
-note_known(void *context, const char *key, const ObjectInfo *info)
-{
-    const Collecting *collecting = context;
-    const CloudStore *store = collecting->store;
-    CloudEntry entry;
-    (void)info;
-    if (cloud_key_parse(key + strlen(store->root), &entry))
-        strlist_add(&store->live->known, entry.name);
-    return 0;
-}
-
-static int
-by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
 
 /* Lists the hash directory from the name's last digit on: its neighbours come next. */
 static int
@@ -114,15 +111,16 @@ list_from(const CloudStore *store, const char *name)
     char hash_dir[WAL_HASH_DIR_ROOM];
     wal_hash_dir(name, hash_dir);
     snprintf(live->begin, sizeof(live->begin), "%.23s", name);
-    strlist_done(&live->known);
+    free(live->known.items);
+    live->known = (CloudEntries){0};
     AUTO(free) char *prefix = mem_printf("%s%s/", store->root, hash_dir);
     AUTO(free) char *after = mem_printf("%s%s", prefix, live->begin);
-    Collecting collecting = {.store = store};
-    int result = bucket_list(store->bucket, prefix, after, note_known, &collecting);
+    Collecting collecting = {.store = store, .entries = &live->known};
+    int result = bucket_list(store->bucket, prefix, after, collect, &collecting);
     if (result < 0)
         live->begin[0] = '\0';
-    else if (live->known.count)
-        qsort(live->known.items, live->known.count, sizeof(char *), by_name);
+    else
+        sort_entries(&live->known);
     return result;
 }
 
@@ -133,28 +131,57 @@ is_listed(const CloudLive *live, const char *name)
            strcmp(live->begin, name) < 0;
 }
 
+/* Looks the file up in what is listed; if it is not, and may be, it is listed now. */
+static int
+look_up(const CloudStore *store, const char *name, bool may_list, CloudEntry *ret_entry,
+        bool *ret_fresh)
+{
+    CloudLive *live = store->live;
+    int result = STORE_UNKNOWN;
+    pthread_mutex_lock(&live->mutex);
+    bool listed = is_listed(live, name);
+    bool list = !listed && may_list;
+    int answer = list ? list_from(store, name) : 0;
+    if (answer == 0 && (listed || list)) {
+        size_t at = first_of(&live->known, name);
+        bool found = at < live->known.count && strcmp(live->known.items[at].name, name) == 0;
+        if (found)
+            *ret_entry = live->known.items[at];
+        result = found ? 0 : STORE_MISSING;
+    }
+    pthread_mutex_unlock(&live->mutex);
+    *ret_fresh = list;
+    if (list && cloud_note(store, answer) < 0)
+        return -1;
+    return result;
+}
+
 int
 cloud_holds(const Store *base, const char *name)
 {
     const CloudStore *store = cloud(base);
-    CloudLive *live = store->live;
     CloudEntry entry;
-    int result = 0;
+    bool fresh = false;
     if (store->alone)
         return STORE_MISSING;
     if (wal_kind(name) == WAL_HISTORY)
         return cloud_find(store, name, &entry);
     TRY(cloud_allowed(store));
-    pthread_mutex_lock(&live->mutex);
-    bool listed = is_listed(live, name);
-    if (!listed)
-        result = list_from(store, name);
-    bool found = result == 0 && live->known.count &&
-                 bsearch(name, live->known.items, live->known.count, sizeof(char *), by_text);
-    pthread_mutex_unlock(&live->mutex);
-    if (!listed)
-        TRY(cloud_note(store, result));
-    return found ? 0 : STORE_MISSING;
+    return look_up(store, name, true, &entry, &fresh);
+}
+
+int
+cloud_locate(const CloudStore *store, const char *name, CloudEntry *ret_entry, bool *ret_fresh)
+{
+    bool many = __atomic_exchange_n(&store->live->located, true, __ATOMIC_RELAXED);
+    if (wal_kind(name) != WAL_HISTORY) {
+        TRY(cloud_allowed(store));
+        int found = look_up(store, name, many, ret_entry, ret_fresh);
+        if (found <= 0 || (found == STORE_MISSING && *ret_fresh))
+            return found;
+    }
+    *ret_fresh = true;
+    return cloud_find(store, name, ret_entry);
 }
 
 /* The whole */
@@ -237,19 +264,9 @@ find_objects(Removing *removing, size_t from, size_t to)
         StoreRemoval *removal = &removing->batch[i];
         removal->missing = true;
         removal->error = NULL;
-        /* By bisection: the first that is not before the name */
-        size_t low = 0, high = entries.count;
-        CloudEntry wanted = {.extension = ""};
-        snprintf(wanted.name, sizeof(wanted.name), "%s", removal->name);
-        while (low < high) {
-            size_t middle = (low + high) / 2;
-            if (listing_order(&entries.items[middle], &wanted) < 0)
-                low = middle + 1;
-            else
-                high = middle;
-        }
-        for (; low < entries.count && strcmp(entries.items[low].name, removal->name) == 0; low++) {
-            add_object(removing, i, &entries.items[low]);
+        for (size_t at = first_of(&entries, removal->name);
+             at < entries.count && strcmp(entries.items[at].name, removal->name) == 0; at++) {
+            add_object(removing, i, &entries.items[at]);
             removal->missing = false;
         }
     }

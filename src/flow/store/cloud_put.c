@@ -61,6 +61,14 @@ cloud_put_write(StorePut *base, const void *data, size_t size)
     return result < 0 ? cloud_note(store_of(put), result) : 0;
 }
 
+/* Has it asked for patience since somebody looked? Whoever finds that out slows down for all. */
+static bool
+has_asked_for_patience(const CloudStore *store)
+{
+    uint64_t busy = bucket_busy(store->bucket);
+    return atomic_exchange(&store->live->busy, busy) < busy;
+}
+
 int
 cloud_put_finish(StorePut *base, int source_fd, const struct stat *source, const char *sha256,
                  int64_t *ret_size)
@@ -70,7 +78,7 @@ cloud_put_finish(StorePut *base, int source_fd, const struct stat *source, const
     (void)source_fd;
     int result = cloud_note(store_of(put), upload_finish(put->upload, sha256, &size));
     put->exists = result == UPLOAD_EXISTS;
-    end_turn(put, size, result < 0);
+    end_turn(put, size, result < 0 || has_asked_for_patience(store_of(put)));
     upload_free(take(put->upload)); /* its memory is wanted by the next one */
     if (result < 0)
         return result;

@@ -64,14 +64,14 @@ throttle_judge(Throttle *throttle, double rate)
 }
 
 void
-throttle_leave(Throttle *throttle, int64_t bytes, bool failed)
+throttle_leave(Throttle *throttle, int64_t bytes, bool refused)
 {
     pthread_mutex_lock(&throttle->mutex);
     throttle->active--;
     throttle->bytes += bytes;
     throttle->done++;
     int64_t took = clock_ms() - throttle->since_ms;
-    if (failed) {
+    if (refused) {
         set_limit(throttle, throttle->limit / 2);
         throttle->last = 0;
         begin_round(throttle);

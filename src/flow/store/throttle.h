@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  * How many uploads go on at once. More of them pay as long as together they are faster: that is
- * found out by trying one more, or one less, and looking at what comes of it. A failure is taken
- * for a store that has too much to do, and halves them. */
+ * found out by trying one more, or one less, and looking at what comes of it. A store that
+ * fails, or says that it has too much to do, gets half as many. */
 #ifndef WALDEN_FLOW_STORE_THROTTLE_H
 #define WALDEN_FLOW_STORE_THROTTLE_H
 
@@ -28,8 +28,8 @@ void throttle_done(Throttle *throttle);
 /* Waits for a turn. */
 void throttle_enter(Throttle *throttle);
 
-/* The turn is over: so many bytes went away, or the store failed. */
-void throttle_leave(Throttle *throttle, int64_t bytes, bool failed);
+/* The turn is over: so many bytes went away, or the store had enough of it. */
+void throttle_leave(Throttle *throttle, int64_t bytes, bool refused);
 
 /* A round ended with so many bytes per ms: what is the limit now? For throttle_leave, and tests. */
 void throttle_judge(Throttle *throttle, double rate);

@@ -102,6 +102,13 @@ bucket_name(const Bucket *unused)
     return "s3://bucket";
 }
 
+uint64_t
+bucket_busy(const Bucket *unused)
+{
+    (void)unused;
+    return 0;
+}
+
 int
 bucket_check(Bucket *unused)
 {
@@ -221,19 +228,26 @@ typedef struct Site {
     Store *store;
 } Site;
 
-static int
-setup(void **state)
+static void
+reopen(Site *site)
 {
-    Site *site = mem_alloc(sizeof(*site));
-    site->dir = scratch_make();
-    site->staging = mem_printf("%s/deep/staging", site->dir);
     const char *const tags[] = {"kind=history", NULL};
     const StorePlace place = {.wals = "s3://bucket/pre/fix",
                               .server = "main",
                               .staging_directory = site->staging,
                               .history_tags = tags,
                               .removal_batch = 2};
+    store_free(site->store);
     assert_done(store_open(&place, &site->store));
+}
+
+static int
+setup(void **state)
+{
+    Site *site = mem_alloc(sizeof(*site));
+    site->dir = scratch_make();
+    site->staging = mem_printf("%s/deep/staging", site->dir);
+    reopen(site);
     *state = site;
     return 0;
 }
@@ -316,13 +330,44 @@ test_exact_before_compressed_before_partial(void **state)
     add(DIR_1 SEG_1 ".zst", "zst");
     assert_content(site->store, SEG_1, 0, "zst");
     add(DIR_1 SEG_1 ".gz", "gz");
+    reopen(site);
     assert_content(site->store, SEG_1, 0, "gz");
     add(DIR_1 SEG_1, "exact");
+    reopen(site);
     assert_content(site->store, SEG_1, 0, "exact");
     assert_content(site->store, SEG_1 ".partial", 0, "partial");
     assert_content(site->store, SEG_1, 3, "exa");
     assert_done(store_stat(site->store, SEG_1, &st));
     assert_true(S_ISREG(st.st_mode) && st.st_size == 5 && st.st_mtim.tv_sec == 4711);
+}
+
+/* Whoever reads many files in order has them listed once for all; what has changed since is found
+ * out when it is not there. */
+static void
+test_reading_many(void **state)
+{
+    Site *site = *state;
+    struct stat st;
+    int fd = -1;
+    for (int i = 0; i < 9; i++) {
+        AUTO(free) char *key = mem_printf(DIR_1 "00000001000000000000000%d.gz", i);
+        add(key, "text");
+    }
+    assert_content(site->store, "000000010000000000000000", 0, "text");
+    assert_int_equal(bucket.requests, 2);
+    for (int i = 1; i < 9; i++) {
+        AUTO(free) char *name = mem_printf("00000001000000000000000%d", i);
+        assert_content(site->store, name, 0, "text");
+    }
+    assert_int_equal(bucket.requests, 2 + 1 + 8);
+    add(DIR_1 "000000010000000000000009", "later");
+    assert_content(site->store, "000000010000000000000009", 0, "later");
+    drop(find(DIR_1 SEG_1 ".gz"));
+    assert_int_equal(store_read(site->store, SEG_1, &fd), STORE_MISSING);
+    assert_int_equal(store_stat(site->store, SEG_1, &st), STORE_MISSING);
+    drop(find(DIR_1 SEG_2 ".gz"));
+    add(DIR_1 SEG_2, "moved");
+    assert_content(site->store, SEG_2, 0, "moved");
 }
 
 static void
@@ -483,6 +528,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         CASE(test_keys),
         CASE(test_exact_before_compressed_before_partial),
+        CASE(test_reading_many),
         CASE(test_puts_never_replace),
         CASE(test_holds),
         CASE(test_list),

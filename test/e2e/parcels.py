@@ -119,7 +119,7 @@ class Ssh:
 def called(workdir, name):
     """Walden by another name."""
     path = workdir / "programs" / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(WALDEN)
     return path
 
@@ -150,14 +150,10 @@ class Far:
         link = workdir / "far" / "barman"
         link.parent.mkdir()
         link.symlink_to(program)
-        wrapper = workdir / "far" / "bin" / "barman"
-        wrapper.parent.mkdir()
-        wrapper.write_text(f'#!/bin/sh\nexec {link} -c {home.conf} "$@"\n')
-        wrapper.chmod(0o755)
         self.env = scripted(
             workdir,
             f'for last; do :; done\necho "$last" >> {self.calls}\n'
-            f'PATH={wrapper.parent}:$PATH exec sh -c "$last"',
+            f'BARMAN_CONFIG_FILE={home.conf} PATH={link.parent}:$PATH exec sh -c "$last"',
         )["env"]
 
     def asked(self):

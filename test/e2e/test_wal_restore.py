@@ -110,6 +110,28 @@ def test_barmans_client_in_parallel(home, ssh, to):
                              for later in NAMES[NAMES.index(name) + 1:4]), timeout=60)
 
 
+@needs_client
+def test_shared_connection(home, ssh, ours, to, workdir):
+    """As the manual says: the second call opens no connection of its own, whichever client it is, nor do
+    the calls that fetch ahead."""
+    let_serve(ssh, WALDEN, home)
+    with open(ssh.directory / "client.conf", "a", encoding="ascii") as file:
+        file.write(f"ControlMaster auto\nControlPath {ssh.directory}/%C\nControlPersist 10m\n")
+    log = ssh.directory / "sshd.log"
+    way = {"env": ssh.environment, "user": ssh.user}
+    try:
+        for name in NAMES[:4]:
+            command = [called(workdir / name, "barman-wal-archive"), "-U", ssh.user, "127.0.0.1", "main"]
+            assert execute([*command, make_wal(workdir / name, name)], env=ssh.environment).returncode == 0
+        done = restore(ours, to, "-p", 4, "--spool-dir", workdir / "spool", **way)
+        assert done.returncode == 0 and to.read_bytes() == DATA, done
+        assert waiting(workdir / "spool") == NAMES[1:4]
+        assert log.read_text().count("Accepted publickey") == 1
+    finally:
+        command = ["ssh", "-O", "exit", f"{ssh.user}@127.0.0.1"]
+        assert subprocess.run(command, env=ssh.environment, capture_output=True).returncode == 0
+
+
 # What comes, and what is refused
 
 

@@ -9,10 +9,12 @@ import sys
 
 from common import ROOT, pg, tell
 import archiving
+import clients
 import scale
 import streaming
 
-PARTS = {"archiving": archiving.report, "streaming": streaming.report, "scale": scale.report}
+PARTS = {"archiving": archiving.report, "streaming": streaming.report, "scale": scale.report,
+         "clients": clients.report}
 
 
 def write(part, report):

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: PostgreSQL
- * Takes a tar stream from somebody who may be anybody. libarchive knows the formats; what may be in
- * the stream is decided here, and nothing is believed that was not counted or computed here. The
- * file is written as it comes and both its digests are computed on the way, since the list of
- * checksums usually comes last. libarchive and nettle are loaded, not linked: get-wal does not need
- * them. Never touches a file that has a name. */
+ * Takes a tar stream from somebody who may be anybody. What may be in the stream is decided here,
+ * and nothing is believed that was not counted or computed here. The file is written as it comes
+ * and its digest is computed on the way, since the list of checksums usually comes last; an MD5
+ * only when a list of those has come. Never touches a file that has a name. */
 #include "flow/intake/parcel.h"
 
-#include "base/library.h"
 #include "base/proc.h"
 #include "flow/intake/sums.h"
+#include "flow/intake/tar.h"
 #include "wal/name.h"
 
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 
 enum {
@@ -21,30 +18,9 @@ enum {
     OVERHEAD_MAX = 1 << 20,  /* bytes that are no contents: headers, padding */
     SMALL_MAX = 1 << 20,     /* a history file, a backup label */
     LIST_MAX = 4096,         /* a list of checksums */
-    END_MARK = 1024          /* two blocks of zeros */
+    EXTENSION_MAX = 32 << 10,
+    END_MARK = 2 * TAR_BLOCK /* of zeros */
 };
-
-#define ARCHIVE_FUNCTIONS(X)                                                                       \
-    X(archive_entry_filetype)                                                                      \
-    X(archive_entry_hardlink)                                                                      \
-    X(archive_entry_mtime)                                                                         \
-    X(archive_entry_mtime_nsec)                                                                    \
-    X(archive_entry_pathname)                                                                      \
-    X(archive_entry_size)                                                                          \
-    X(archive_entry_size_is_set)                                                                   \
-    X(archive_entry_sparse_count)                                                                  \
-    X(archive_error_string)                                                                        \
-    X(archive_filter_bytes)                                                                        \
-    X(archive_read_data_block)                                                                     \
-    X(archive_read_free)                                                                           \
-    X(archive_read_new)                                                                            \
-    X(archive_read_next_header)                                                                    \
-    X(archive_read_open)                                                                           \
-    X(archive_read_support_format_tar)
-#define FIELD(name) __typeof__(name) *name;
-typedef struct Libraries {
-    ARCHIVE_FUNCTIONS(FIELD)
-} Libraries;
 
 /* One checksum that the sender told */
 typedef struct Told {
@@ -54,26 +30,17 @@ typedef struct Told {
 } Told;
 
 typedef struct Reception {
-    Libraries call;
-    struct archive *archive;
     Parcel *parcel;
     const char *directory;
     Told told[ALGORITHMS];
     char digests[ALGORITHMS][SUM_HEX_ROOM]; /* of what came */
     int fd;
-    void *buffer;
+    char *buffer;
+    size_t at, end;       /* what is left of it */
+    int64_t taken;        /* bytes of the stream that are understood */
     int64_t total, limit; /* bytes of the stream: that came, and that may come as far as we know */
     int64_t content_end;  /* behind the last byte of them that is not zero */
-    bool broken;          /* the stream could not be read, and the error is recorded */
 } Reception;
-
-static int
-load(Libraries *call)
-{
-#define SYMBOL(function) {#function, &call->function},
-    const LibrarySymbol symbols[] = {ARCHIVE_FUNCTIONS(SYMBOL)};
-    return library_load("libarchive.so.13", "libarchive13", symbols, COUNT_OF(symbols));
-}
 
 /* The next bytes of the stream; 0 at its end. */
 static int
@@ -90,7 +57,7 @@ receive_block(Reception *self, size_t *ret_got)
     } while (got < 0 && (errno == EINTR || errno == EAGAIN));
     if (got < 0)
         return fail_errno("read standard input");
-    const uint8_t *bytes = self->buffer;
+    const char *bytes = self->buffer;
     for (ssize_t i = got; i > 0; i--)
         if (bytes[i - 1] != 0) {
             self->content_end = self->total + i;
@@ -103,55 +70,58 @@ receive_block(Reception *self, size_t *ret_got)
     return 0;
 }
 
-/* For libarchive */
-static la_ssize_t
-on_read(struct archive *archive, void *context, const void **ret_data)
-{
-    Reception *self = context;
-    size_t got = 0;
-    (void)archive;
-    self->broken = self->broken || receive_block(self, &got) < 0;
-    *ret_data = self->buffer;
-    return self->broken ? ARCHIVE_FATAL : (la_ssize_t)got;
-}
-
+/* The next bytes, at most so many; none at the end of the stream. */
 static int
-fail_format(const Reception *self)
+next_bytes(Reception *self, size_t most, const char **ret_data, size_t *ret_got)
 {
-    if (self->broken) /* that was recorded already */
-        return -1;
-    if (self->total == 0)
-        return fail(ERR_DATA, "nothing came on standard input");
-    const char *reason = self->call.archive_error_string(self->archive);
-    return fail(ERR_DATA, "what came on standard input is no whole tar stream: %s",
-                reason ? reason : "it is damaged");
-}
-
-/* Contents of the present member, piece by piece, exactly `size` bytes of them. */
-static int
-receive_contents(Reception *self, int64_t size,
-                 int (*take_piece)(void *context, const void *data, size_t size), void *context)
-{
-    int64_t done = 0;
-    for (;;) {
-        const void *data = NULL;
-        size_t got = 0;
-        la_int64_t offset = 0;
-        int answer = self->call.archive_read_data_block(self->archive, &data, &got, &offset);
-        if (answer == ARCHIVE_EOF)
-            break;
-        if (answer != ARCHIVE_OK)
-            return fail_format(self);
-        if (got == 0)
-            continue;
-        if (offset != done || (int64_t)got > size - done)
-            return fail(ERR_DATA, "a member of the tar stream is not as long as its header says");
-        TRY(take_piece(context, data, got));
-        done += (int64_t)got;
+    if (self->at == self->end) {
+        self->at = self->end = 0;
+        TRY(receive_block(self, &self->end));
     }
-    if (done != size)
-        return fail(ERR_DATA, "a member of the tar stream is not as long as its header says");
+    size_t left = self->end - self->at;
+    *ret_got = left < most ? left : most;
+    *ret_data = self->buffer + self->at;
+    self->at += *ret_got;
+    self->taken += (int64_t)*ret_got;
     return 0;
+}
+
+/* The next `size` bytes, piece by piece */
+static int
+read_bytes(Reception *self, int64_t size, Sink *sink, void *context)
+{
+    while (size > 0) {
+        const char *data = NULL;
+        size_t got = 0;
+        TRY(next_bytes(self, size < BLOCK ? (size_t)size : BLOCK, &data, &got));
+        if (got == 0)
+            return fail(ERR_DATA, "the tar stream ends too early");
+        TRY(sink(context, data, got));
+        size -= (int64_t)got;
+    }
+    return 0;
+}
+
+static int
+drop_piece(void *context, const void *data, size_t size)
+{
+    (void)context, (void)data, (void)size;
+    return 0;
+}
+
+static int
+append_piece(void *context, const void *data, size_t size)
+{
+    str_append_part(context, data, size);
+    return 0;
+}
+
+/* Contents of a member, and their padding */
+static int
+receive_contents(Reception *self, int64_t size, Sink *sink, void *context)
+{
+    TRY(read_bytes(self, size, sink, context));
+    return read_bytes(self, (int64_t)tar_padding(size), drop_piece, NULL);
 }
 
 /* Where the contents of the WAL file go */
@@ -169,11 +139,10 @@ write_piece(void *context, const void *data, size_t size)
 }
 
 static int
-receive_wal(Reception *self, struct archive_entry *entry, const char *name)
+receive_wal(Reception *self, const TarHeader *header, const char *name)
 {
-    const Libraries *call = &self->call;
     Parcel *parcel = self->parcel;
-    int64_t size = call->archive_entry_size(entry);
+    int64_t size = header->size;
     WalKind kind = wal_kind(name);
     /* What does not compress becomes a little larger by it. */
     int64_t most =
@@ -189,22 +158,12 @@ receive_wal(Reception *self, struct archive_entry *entry, const char *name)
     TRY(atomic_open(self->directory, name, 0666, &parcel->file));
     Target target = {.fd = parcel->file.fd};
     TRY(sums_begin(&target.sums));
-    for (int i = 0; i < ALGORITHMS; i++) /* which list comes is not known yet */
-        target.sums.wanted[i] = true;
+    target.sums.wanted[SHA256] = true;
     TRY(wrap(receive_contents(self, size, write_piece, &target), "'%s'", name));
     sums_finish(&target.sums, self->digests);
 
-    struct timespec time = {call->archive_entry_mtime(entry),
-                            call->archive_entry_mtime_nsec(entry)};
-    const struct timespec times[] = {time, time};
+    const struct timespec times[] = {header->mtime, header->mtime};
     return futimens(parcel->file.fd, times) < 0 ? fail_errno("set the time of '%s'", name) : 0;
-}
-
-static int
-append_piece(void *context, const void *data, size_t size)
-{
-    str_append_part(context, data, size);
-    return 0;
 }
 
 static const char *
@@ -236,10 +195,9 @@ parse_list(char *text, size_t length, size_t digest_size, Told *ret_told)
 }
 
 static int
-receive_list(Reception *self, struct archive_entry *entry, enum Algorithm algorithm)
+receive_list(Reception *self, int64_t size, enum Algorithm algorithm)
 {
     const char *list = sum_kinds[algorithm].list;
-    int64_t size = self->call.archive_entry_size(entry);
     AUTO(str) Str text = {0};
     if (self->told[algorithm].given)
         return fail(ERR_DATA, "the tar stream holds '%s' more than once", list);
@@ -253,70 +211,105 @@ receive_list(Reception *self, struct archive_entry *entry, enum Algorithm algori
 }
 
 static int
-receive_member(Reception *self, struct archive_entry *entry)
+receive_member(Reception *self, const TarHeader *header)
 {
-    const Libraries *call = &self->call;
-    const char *path = call->archive_entry_pathname(entry);
-    if (!path)
-        return fail(ERR_DATA, "a member of the tar stream has no name that can be read");
-    const char *name = without_dot(path);
-    if (call->archive_entry_filetype(entry) != AE_IFREG || call->archive_entry_hardlink(entry) ||
-        call->archive_entry_sparse_count(entry) > 0 || !call->archive_entry_size_is_set(entry))
+    const char *name = without_dot(header->name);
+    if (header->type != TAR_REGULAR)
         return fail(ERR_DATA, "'%.100s' in the tar stream is not a plain regular file", name);
     for (int i = 0; i < ALGORITHMS; i++)
         if (strcmp(name, sum_kinds[i].list) == 0)
-            return receive_list(self, entry, i);
+            return receive_list(self, header->size, i);
     if (wal_kind(name) == WAL_NONE)
         return fail(ERR_DATA, "'%.100s' in the tar stream is not the name of a WAL file", name);
-    char copy[WAL_NAME_ROOM]; /* a WAL file's name fits */
-    snprintf(copy, sizeof(copy), "%s", name);
-    return receive_wal(self, entry, copy);
+    return receive_wal(self, header, name);
+}
+
+/* TAR_END at the end of the stream */
+static int
+receive_header(Reception *self, TarHeader *ret_header)
+{
+    AUTO(str) Str block = {0};
+    TRY(read_bytes(self, TAR_BLOCK, append_piece, &block));
+    return wrap(tar_header_parse(block.data, ret_header),
+                "what came on standard input is no whole tar stream");
+}
+
+/* What belongs to the member that follows */
+static int
+receive_extension(Reception *self, int64_t size, Str *ret_records)
+{
+    if (size <= 0 || size > EXTENSION_MAX || ret_records->length)
+        return fail(ERR_DATA, "an extended header of the tar stream is damaged");
+    return receive_contents(self, size, append_piece, ret_records);
 }
 
 static int
 receive_members(Reception *self)
 {
-    const Libraries *call = &self->call;
-    if (call->archive_read_support_format_tar(self->archive) != ARCHIVE_OK ||
-        call->archive_read_open(self->archive, self, NULL, on_read, NULL) != ARCHIVE_OK)
-        return fail_format(self);
-    for (;;) {
-        struct archive_entry *entry = NULL;
-        int answer = call->archive_read_next_header(self->archive, &entry);
-        if (answer == ARCHIVE_EOF)
-            return 0;
-        /* A warning: the owner's name cannot be shown in our locale. */
-        if (answer != ARCHIVE_OK && answer != ARCHIVE_WARN)
-            return fail_format(self);
-        TRY(receive_member(self, entry));
+    AUTO(str) Str records = {0};
+    TarHeader header;
+    int result = 0;
+    while ((result = receive_header(self, &header)) == 0) {
+        if (header.type == TAR_EXTENSION) {
+            TRY(receive_extension(self, header.size, &records));
+        } else if (header.type == TAR_GLOBAL && header.size <= EXTENSION_MAX) {
+            TRY(receive_contents(self, header.size, drop_piece, NULL));
+        } else {
+            TRY(tar_extension_apply(str_text(&records), records.length, &header));
+            TRY(receive_member(self, &header));
+            str_clear(&records);
+        }
     }
+    return result == TAR_END && !records.length ? 0
+           : result < 0                         ? result
+                        : fail(ERR_DATA, "an extended header of the tar stream is damaged");
 }
 
-/* Behind the end mark, which libarchive does not insist on, there may be zeros only. */
+/* Behind the first block of zeros there may be zeros only. */
 static int
 receive_end(Reception *self)
 {
-    int64_t understood = self->call.archive_filter_bytes(self->archive, 0);
     size_t got = 0;
     do
         TRY(receive_block(self, &got));
     while (got > 0);
-    if (self->total == 0)
-        return fail_format(self);
-    if (self->content_end > understood)
+    if (self->content_end > self->taken)
         return fail(ERR_DATA, "there is something behind the end of the tar stream");
-    if (self->total - self->content_end < END_MARK)
+    if (self->total - self->taken < END_MARK - TAR_BLOCK)
         return fail(ERR_DATA, "the tar stream ends too early");
     return 0;
 }
 
+/* For senders of old, who told nothing else */
 static int
-check_digests(const Reception *self)
+compute_md5(Reception *self)
+{
+    int fd = self->parcel->file.fd;
+    char texts[ALGORITHMS][SUM_HEX_ROOM];
+    Sums sums;
+    size_t got = 0;
+    TRY(sums_begin(&sums));
+    sums.wanted[MD5] = true;
+    if (lseek(fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", self->parcel->name);
+    do {
+        TRY(file_read(fd, self->buffer, BLOCK, self->parcel->name, &got));
+        sums_push(&sums, self->buffer, got);
+    } while (got == BLOCK);
+    sums_finish(&sums, texts);
+    memcpy(self->digests[MD5], texts[MD5], SUM_HEX_ROOM);
+    return 0;
+}
+
+static int
+check_digests(Reception *self)
 {
     const char *name = self->parcel->name;
     bool told = false;
     if (!name[0])
         return fail(ERR_DATA, "there is no WAL file in the tar stream");
+    if (self->told[MD5].given)
+        TRY(compute_md5(self));
     for (int i = 0; i < ALGORITHMS; i++) {
         if (!self->told[i].given)
             continue;
@@ -335,21 +328,17 @@ int
 parcel_receive(int fd, const char *directory, Parcel *ret_parcel)
 {
     AUTO(parcel) Parcel parcel = PARCEL_NONE;
-    AUTO(free) void *buffer = mem_alloc(BLOCK);
+    AUTO(free) char *buffer = mem_alloc(BLOCK);
     Reception self = {.parcel = &parcel,
                       .directory = directory,
                       .fd = fd,
                       .buffer = buffer,
                       .limit = OVERHEAD_MAX};
-    TRY(load(&self.call));
-    self.archive = self.call.archive_read_new();
-    if (!self.archive)
-        return fail(ERR_IO, "libarchive has no memory left");
     int result = receive_members(&self);
-    if (result == 0)
-        result = receive_end(&self);
-    self.call.archive_read_free(self.archive);
+    if (result < 0 && self.total == 0 && error_last()->class == ERR_DATA)
+        return fail(ERR_DATA, "nothing came on standard input");
     TRY(result);
+    TRY(receive_end(&self));
     TRY(check_digests(&self));
     *ret_parcel = parcel;
     parcel = PARCEL_NONE;

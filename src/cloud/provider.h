@@ -75,6 +75,7 @@ typedef struct Provider {
     /* The same in parts. parts_put adds a receipt; parts_finish may answer UPLOAD_EXISTS;
      * parts_abort throws them away and reports nothing. */
     int64_t part_min;  /* bytes; only the last part may be smaller */
+    int64_t part_unit; /* ... or no multiple of this many bytes; 0: of any size */
     size_t parts_most; /* how many there may be */
     int (*parts_begin)(void *store, const Content *content, int64_t deadline, Parts *parts);
     int (*parts_put)(void *store, const Content *content, Parts *parts, const void *data,

@@ -16,7 +16,7 @@ enum {
     RETRIES = 6
 };
 
-static const Provider *const providers[] = {&s3_provider};
+static const Provider *const providers[] = {&s3_provider, &gcs_provider, &azure_provider};
 
 static const Provider *
 provider_of(const char *url)

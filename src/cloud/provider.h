@@ -93,7 +93,7 @@ typedef struct Provider {
     int (*remove)(void *store, ObjectRemoval *batch, size_t count, int64_t deadline);
 } Provider;
 
-extern const Provider s3_provider;
+extern const Provider s3_provider, azure_provider, gcs_provider;
 
 /* For providers: appends to the page, and returns the entry to be completed. Copies the key. */
 ListEntry *list_add(ListPage *page, const char *key);

@@ -59,9 +59,10 @@ def md5(data):
 class Refused(Exception):
     """An answer that is an error, as Google words it."""
 
-    def __init__(self, status, reason, **headers):
+    def __init__(self, status, reason, message=None, **headers):
         super().__init__(reason)
         self.status, self.reason, self.headers = status, reason, headers
+        self.message = message or f"refused: {reason}"
 
 
 class GcsFake:
@@ -190,7 +191,7 @@ class GcsFake:
 
     def bucket(self, name):
         if name not in self.buckets:
-            raise Refused(404, "notFound")
+            raise Refused(404, "notFound", "The specified bucket does not exist.")
         return self.buckets[name]
 
     def list(self, bucket, query):
@@ -222,13 +223,20 @@ def stamp():
 
 def refusal(error):
     """(status, content, headers) of the answer."""
-    content = {"error": {"code": error.status, "message": f"refused: {error.reason}",
+    content = {"error": {"code": error.status, "message": error.message,
                          "errors": [{"reason": error.reason, "domain": "global"}]}}
     return error.status, content, error.headers
 
 
-def visible(thing):
-    return {key: value for key, value in thing.items() if key}
+def visible(thing, fields=None):
+    """What an answer shows: of the fields that were asked for, "kind,items(name,size)"."""
+    shown = {key: value for key, value in thing.items() if key}
+    if not fields:
+        return shown
+    inner = dict(re.findall(r"(\w+)\(([^)]*)\)", fields))
+    wanted = re.sub(r"\([^)]*\)", "", fields).split(",")
+    return {key: [visible(item, inner[key]) for item in value] if key in inner else value
+            for key, value in shown.items() if key in wanted}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -313,7 +321,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         found = fake.bucket(bucket)
         if not where.endswith("/o"):
             return 200, {"kind": "storage#bucket", "name": bucket, "objects": len(found)}, {}
-        return 200, fake.list(bucket, self.query), {}
+        return 200, visible(fake.list(bucket, self.query), self.query.get("fields")), {}
 
     def metadata_server(self, fake, where):
         if self.headers.get("Metadata-Flavor") != "Google":
@@ -338,14 +346,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         there = objects.get(name)
         wanted = self.query.get("generation")
         if not there or wanted is not None and wanted != there["generation"]:
-            raise Refused(404, "notFound")
+            raise Refused(404, "notFound", f"No such object: {bucket}/{name}")
         if self.query.get("ifGenerationMatch", there["generation"]) != there["generation"]:
             raise Refused(412, "conditionNotMet")
         if self.command == "DELETE":
             del objects[name]
             return 204, b"", {}
         if self.query.get("alt") != "media":
-            return 200, visible(there), {}
+            return 200, visible(there, self.query.get("fields")), {}
         return self.media(fake, there)
 
     def media(self, fake, there):
@@ -386,12 +394,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             resource = json.loads(self.body or b"{}")
             fake.bucket(bucket)
             name = secrets.token_urlsafe(12)
-            fake.sessions[name] = [bucket, resource, self.query, b""]
+            fake.sessions[name] = [bucket, resource, self.query, b"", None]
             return 200, b"", {"Location": f"{fake.url}{self.path}&upload_id={name}"}
         else:
             raise Refused(400, "badRequest")
         name = resource.get("name") or self.query["name"]
-        return 200, visible(fake.store(bucket, name, data, self.query, resource)), {}
+        made = fake.store(bucket, name, data, self.query, resource)
+        return 200, visible(made, self.query.get("fields")), {}
 
     def related(self):
         """(resource, data) of a multipart/related body."""
@@ -411,7 +420,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "DELETE":
             del fake.sessions[session]
             return 499, b"", {}
-        bucket, resource, query, data = fake.sessions[session]
+        bucket, resource, query, data, made = fake.sessions[session]
+        if made:
+            return 200, made, {}
         said = self.headers.get("Content-Range", f"bytes 0-{len(self.body) - 1}/{len(self.body)}")
         match = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", said)
         if not match or match[1] and int(match[2]) - int(match[1]) + 1 != len(self.body):
@@ -427,8 +438,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             fake.sessions[session][3] = data
         if total is not None and len(data) == total:
             name = resource.get("name") or query["name"]
-            made = fake.store(bucket, name, data, query, resource)
-            return 200, visible(made), {}
+            made = visible(fake.store(bucket, name, data, query, resource), query.get("fields"))
+            fake.sessions[session][4] = made
+            return 200, made, {}
         status, headers = 308, {"Range": f"bytes=0-{len(data) - 1}"} if data else {}
         if self.headers.get("X-GUploader-No-308") == "yes":  # what takes 308 for a redirect asks so
             status, headers["X_HTTP_Status_Code_Override"] = 200, "308"

@@ -5,7 +5,6 @@
  * at random; and names of metadata must be such that C would take them. */
 #include "cloud/azure_call.h"
 #include "cloud/remove.h"
-#include "cloud/retry.h"
 #include "cloud/sign_v4.h"
 #include "cloud/xml.h"
 
@@ -171,7 +170,8 @@ remove_one(void *context, const char *key, int64_t deadline)
     if (answer->status == 202 || azure_is_missing(answer))
         return 0;
     int result = azure_refused(&call);
-    return verdict_by_status(answer->status) == VERDICT_AGAIN ? result : REMOVE_REFUSED;
+    /* A lease, a snapshot or a policy of this blob */
+    return answer->status == 409 || answer->status == 412 ? REMOVE_REFUSED : result;
 }
 
 static int

@@ -4,7 +4,6 @@
 #include "base/crc32c.h"
 #include "cloud/gcs_call.h"
 #include "cloud/remove.h"
-#include "cloud/retry.h"
 
 #define CONSOLE "https://console.cloud.google.com/storage/browser/"
 #define ORIGIN "https://storage.googleapis.com"
@@ -216,8 +215,9 @@ remove_one(void *store, const char *key, int64_t deadline)
         int result = missing(&call);
         return result == OBJECT_MISSING ? 0 : result;
     }
-    int result = gcs_refused(&call);
-    return verdict_by_status(call.answer.status) == VERDICT_AGAIN ? result : REMOVE_REFUSED;
+    int status = call.answer.status, result = gcs_refused(&call);
+    /* A hold or the bucket's retention policy: 403, too */
+    return status == 403 || status == 409 || status == 412 ? REMOVE_REFUSED : result;
 }
 
 static int

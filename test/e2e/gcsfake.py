@@ -5,33 +5,19 @@ signature and the claims of a JWT, tokens, checksums, generations), and can be t
 test_gcs_fake.py drives it with a client that is not ours, so that it stays honest."""
 
 import base64
-import collections
-import contextlib
 import email.utils
 import hashlib
-import http.server
 import json
 import re
 import secrets
-import subprocess
-import threading
 import time
 import urllib.parse
 
-API = "/storage/v1"
-ACCOUNT = "archiver@project.iam.gserviceaccount.com"
-CLIENT, CLIENT_SECRET, REFRESH_TOKEN = "client-1", "client-secret-1", "refresh-1"
-SCOPES = ("cloud-platform", "devstorage.full_control", "devstorage.read_write")
-CHUNK = 256 * 1024  # what the pieces of a resumable upload are multiples of
+from gcsauth import Accounts, Refused
+from httpfaults import FaultyHandler, FaultyServer
 
-# What the next request whose "METHOD PATH" matches the pattern meets, so many times:
-# status   an answer with this status, nothing done
-# reset    the connection broken before anything is done
-# lost     ... after it is done
-# cut      ... after so many bytes of the object
-# corrupt  the contents changed on their way
-# partial  of a piece of a resumable upload only so many bytes are kept
-Fault = collections.namedtuple("Fault", "pattern kind value")
+API = "/storage/v1"
+CHUNK = 256 * 1024  # what the pieces of a resumable upload are multiples of
 
 
 def crc32c_table():
@@ -56,112 +42,17 @@ def md5(data):
     return base64.b64encode(hashlib.md5(data).digest()).decode()
 
 
-class Refused(Exception):
-    """An answer that is an error, as Google words it."""
+class GcsFake(FaultyServer):
+    """Beside the faults of httpfaults.py there is one more:
+    partial  of a piece of a resumable upload only so many bytes are kept
+    """
 
-    def __init__(self, status, reason, message=None, **headers):
-        super().__init__(reason)
-        self.status, self.reason, self.headers = status, reason, headers
-        self.message = message or f"refused: {reason}"
-
-
-class GcsFake:
-    """Runs on a free port of the loopback until it is closed. `requests` is what it was asked."""
-
-    def __init__(self, directory, token_seconds=3600, page=1000):
-        self.directory, self.token_seconds, self.page = directory, token_seconds, page
-        self.buckets, self.sessions, self.tokens = {}, {}, {}
-        self.requests, self.faults = [], []
-        self.lock = threading.RLock()
+    def __init__(self, directory, token_seconds=3600, page=1000, anonymous=False):
+        super().__init__(Handler)
+        self.page, self.anonymous = page, anonymous
+        self.buckets, self.sessions = {}, {}
         self.generation = 1000
-        self.refuse_jwt = None
-        self.key_file = directory / "gcs-key.pem"
-        subprocess.run(["openssl", "genrsa", "-out", self.key_file, "2048"], check=True,
-                       capture_output=True)
-        self.public_key = directory / "gcs-public.pem"
-        subprocess.run(["openssl", "rsa", "-in", self.key_file, "-pubout", "-out", self.public_key],
-                       check=True, capture_output=True)
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.fake = self
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        self.url = f"http://{self.host}"
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
-    def service_account(self, **changes):
-        """Writes the credentials of a service account; the path."""
-        path = self.directory / "service-account.json"
-        path.write_text(json.dumps({
-            "type": "service_account", "client_email": ACCOUNT, "private_key_id": "key-1",
-            "private_key": self.key_file.read_text(), "token_uri": f"{self.url}/token",
-            "project_id": "project-1", **changes}))
-        return path
-
-    def authorized_user(self, **changes):
-        """Writes those of a person who logged in."""
-        path = self.directory / "authorized-user.json"
-        path.write_text(json.dumps({
-            "type": "authorized_user", "client_id": CLIENT, "client_secret": CLIENT_SECRET,
-            "refresh_token": REFRESH_TOKEN, "token_uri": f"{self.url}/token", **changes}))
-        return path
-
-    def fail(self, pattern, kind, value=None, times=1):
-        self.faults += [Fault(pattern, kind, value)] * times
-
-    def fault(self, request, kinds):
-        with self.lock:
-            for fault in self.faults:
-                if fault.kind in kinds and re.search(fault.pattern, request):
-                    self.faults.remove(fault)
-                    return fault
-        return None
-
-    def issue(self):
-        token = secrets.token_urlsafe(24)
-        self.tokens[token] = time.time() + self.token_seconds
-        return {"access_token": token, "expires_in": self.token_seconds, "token_type": "Bearer"}
-
-    def token(self, form):
-        """The answer of the token endpoint."""
-        grant = form.get("grant_type")
-        if grant == "refresh_token":
-            if (form.get("client_id"), form.get("client_secret"), form.get("refresh_token")) != (
-                    CLIENT, CLIENT_SECRET, REFRESH_TOKEN):
-                raise Refused(400, "invalid_grant")
-        elif grant == "urn:ietf:params:oauth:grant-type:jwt-bearer":
-            self.check_jwt(form.get("assertion", ""))
-        else:
-            raise Refused(400, "unsupported_grant_type")
-        return self.issue()
-
-    def check_jwt(self, assertion):
-        def decode(part):
-            return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-
-        try:
-            signed, signature = assertion.rsplit(".", 1)
-            header, claims = (json.loads(decode(part)) for part in signed.split("."))
-            signature = decode(signature)
-        except ValueError as error:
-            raise Refused(400, "invalid_request") from error
-        now = time.time()
-        scopes = [f"https://www.googleapis.com/auth/{scope}" for scope in SCOPES]
-        file = self.directory / f"signature-{secrets.token_hex(4)}"
-        file.write_bytes(signature)
-        verified = subprocess.run(
-            ["openssl", "dgst", "-sha256", "-verify", self.public_key, "-signature", file],
-            input=signed.encode(), check=False, capture_output=True).returncode == 0
-        file.unlink()
-        if not (verified and header.get("alg") == "RS256" and claims.get("iss") == ACCOUNT
-                and claims.get("aud") == f"{self.url}/token"
-                and now - 300 < claims.get("iat", 0) < now + 300
-                and now < claims.get("exp", 0) <= claims["iat"] + 3600
-                and set(claims.get("scope", "").split()) & set(scopes)):
-            raise Refused(400, "invalid_grant")
+        self.accounts = Accounts(directory, f"{self.url}/token", token_seconds)
 
     def store(self, bucket, name, data, query, resource):
         """A new object, if the conditions of the request hold and its checksums are right."""
@@ -176,15 +67,15 @@ class GcsFake:
                 if resource.get(kind, value) != value:
                     raise Refused(400, "invalid")
             self.generation += 1
-            key = query.get("kmsKeyName")
+            key, now = query.get("kmsKeyName"), time.time()
             objects[name] = {
                 "kind": "storage#object", "name": name, "bucket": bucket,
                 "generation": str(self.generation), "metageneration": "1",
                 "size": str(len(data)), "contentType": resource.get("contentType", "text/plain"),
                 "storageClass": resource.get("storageClass", "STANDARD"),
-                "timeCreated": stamp(), "updated": stamp(), "etag": f"e{self.generation}",
+                "timeCreated": stamp(now), "updated": stamp(now), "etag": f"e{self.generation}",
                 "metadata": resource.get("metadata", {}), **found,
-                **({"kmsKeyName": f"{key}/cryptoKeyVersions/1"} if key else {}),
+                "seconds": now, **({"kmsKeyName": f"{key}/cryptoKeyVersions/1"} if key else {}),
                 "mediaLink": f"{self.url}/download{API}/b/{bucket}/o/"
                              f"{urllib.parse.quote(name, safe='')}?alt=media", "": data}
             return objects[name]
@@ -217,20 +108,13 @@ class GcsFake:
         return {"kind": "storage#objects", **{key: value for key, value in found.items() if value}}
 
 
-def stamp():
-    return time.strftime("%Y-%m-%dT%H:%M:%S.123Z", time.gmtime())
-
-
-def refusal(error):
-    """(status, content, headers) of the answer."""
-    content = {"error": {"code": error.status, "message": error.message,
-                         "errors": [{"reason": error.reason, "domain": "global"}]}}
-    return error.status, content, error.headers
+def stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S.123Z", time.gmtime(seconds))
 
 
 def visible(thing, fields=None):
     """What an answer shows: of the fields that were asked for, "kind,items(name,size)"."""
-    shown = {key: value for key, value in thing.items() if key}
+    shown = {key: value for key, value in thing.items() if key not in ("", "seconds")}
     if not fields:
         return shown
     inner = dict(re.findall(r"(\w+)\(([^)]*)\)", fields))
@@ -239,75 +123,45 @@ def visible(thing, fields=None):
             for key, value in shown.items() if key in wanted}
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
+class Handler(FaultyHandler):
+    def refuse(self, status):
+        reason = "forbidden" if status == 403 else "rateLimitExceeded"
+        return self.refusal(Refused(status, reason, Retry_After="0"))
 
-    def log_message(self, *args):
-        pass
+    def refusal(self, error):
+        content = {"error": {"code": error.status, "message": error.message,
+                             "errors": [{"reason": error.reason, "domain": "global"}]}}
+        if self.path == "/token":
+            content = {"error": error.reason, "error_description": "refused"}
+        return self.as_json(error.status, content, error.headers)
 
-    def answer(self, status, content=b"", **headers):
+    def as_json(self, status, content, headers):
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if not isinstance(content, bytes):
             content = json.dumps(content).encode()
-            headers.setdefault("Content_Type", "application/json; charset=UTF-8")
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+            headers["Content-Type"] = "application/json; charset=UTF-8"
+        return status, headers, content
 
-    def read_body(self):
-        if self.headers.get("Transfer-Encoding") != "chunked":
-            yield self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            return
-        while size := int(self.rfile.readline(), 16):
-            yield self.rfile.read(size)
-            self.rfile.readline()
-        self.rfile.readline()
-
-    def hang_up(self):
-        self.close_connection = True
-        with contextlib.suppress(OSError):
-            self.connection.shutdown(2)
-
-    def handle_request(self):
-        fake = self.server.fake
+    def serve(self):
+        fake = self.server.owner
         where, _, query = self.path.partition("?")
         self.query = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
-        self.body = b"".join(self.read_body())
         self.request_line = f"{self.command} {self.path}"
-        fake.requests.append(self.request_line)
-        fault = fake.fault(self.request_line, ("status", "reset"))
-        if fault and fault.kind == "reset":
-            return self.hang_up()
-        if fault:
-            status, content, headers = refusal(Refused(fault.value, "rateLimitExceeded"))
-            return self.answer(status, content, Retry_After="0", **headers)
         try:
             with fake.lock:
-                status, content, headers = self.dispatch(fake, where)
+                return self.as_json(*self.dispatch(fake, where))
         except Refused as error:
-            status, content, headers = refusal(error)
-            if where == "/token":
-                content = {"error": error.reason, "error_description": "refused"}
-        if fake.fault(self.request_line, ("lost",)):
-            return self.hang_up()
-        return self.answer(status, content, **headers)
-
-    do_GET = do_POST = do_PUT = do_DELETE = handle_request
+            return self.refusal(error)
 
     def dispatch(self, fake, where):
         """(status, content, headers) of what is at this path."""
         if where == "/token":
-            return 200, fake.token(dict(urllib.parse.parse_qsl(self.body.decode()))), {}
+            return 200, fake.accounts.answer(dict(urllib.parse.parse_qsl(self.body.decode()))), {}
         if where.startswith("/computeMetadata/"):
             return self.metadata_server(fake, where)
         session = self.query.get("upload_id")
-        if session is None:
-            kind, _, token = self.headers.get("Authorization", "").partition(" ")
-            if kind != "Bearer" or fake.tokens.get(token, 0) < time.time():
-                raise Refused(401, "authError")
+        if session is None and not fake.anonymous:
+            fake.accounts.admit(self.headers.get("Authorization"))
         match = re.fullmatch(rf"(/upload|/download)?{API}/b(?:/([^/]+)(?:/o(?:/([^/]+))?)?)?", where)
         if not match:
             raise Refused(404, "notFound")
@@ -330,7 +184,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if where == "/computeMetadata/v1/project/project-id":
                 return 200, b"project-1", {"Metadata_Flavor": "Google"}
             raise Refused(404, "notFound")
-        return 200, fake.issue(), {"Metadata_Flavor": "Google"}
+        return 200, fake.accounts.issue(), {"Metadata_Flavor": "Google"}
 
     def create(self, fake):
         if not self.query.get("project"):
@@ -362,7 +216,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                    "X_Goog_Generation": there["generation"], "Content_Type": there["contentType"],
                    "X_Goog_Stored_Content_Length": there["size"],
                    "X_Goog_Stored_Content_Encoding": "identity",
-                   "Last_Modified": email.utils.formatdate(usegmt=True),
+                   "Last_Modified": email.utils.formatdate(there["seconds"], usegmt=True),
                    **{f"X_Goog_Meta_{key}": value for key, value in there["metadata"].items()}}
         if match := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
             first, last = int(match[1]), min(int(match[2] or len(data)), len(data) - 1)
@@ -370,16 +224,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 raise Refused(416, "requestedRangeNotSatisfiable")
             headers["Content_Range"] = f"bytes {first}-{last}/{len(data)}"
             data, status = data[first : last + 1], 206
-        if fake.fault(self.request_line, ("corrupt",)):
-            data = bytes([data[0] ^ 1]) + data[1:]
-        if fault := fake.fault(self.request_line, ("cut",)):
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data[: fault.value])
-            self.hang_up()
         return status, data, headers
 
     def upload(self, fake, bucket, session):
@@ -432,7 +276,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if int(match[1]) > len(data) or total is None and len(self.body) % CHUNK:
                 raise Refused(400, "badRequest")
             piece = self.body
-            if fault := fake.fault(self.request_line, ("partial",)):
+            if fault := fake.fault(self.request_line, "partial"):
                 piece = piece[: fault.value]
             data = data[: int(match[1])] + piece
             fake.sessions[session][3] = data

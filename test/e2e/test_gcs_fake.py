@@ -23,7 +23,7 @@ def rclone(fake, workdir):
     def run(*args, stdin=b"", **account):
         return subprocess.run(
             ["rclone", "--config", workdir / "none", "--gcs-endpoint", f"{fake.url}/storage/v1/",
-             "--gcs-service-account-file", fake.service_account(**account), "--retries", "1",
+             "--gcs-service-account-file", fake.accounts.service_account(**account), "--retries", "1",
              "--low-level-retries", "3", "--gcs-project-number", "project-1", *args],
             input=stdin, capture_output=True, check=False, timeout=60)
 

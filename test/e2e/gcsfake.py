@@ -17,6 +17,7 @@ from gcsauth import Accounts, Refused
 from httpfaults import FaultyHandler, FaultyServer
 
 API = "/storage/v1"
+HIDDEN = ("", "seconds", "sent")  # of an object: its bytes, when it came, what came with it
 CHUNK = 256 * 1024  # what the pieces of a resumable upload are multiples of
 
 
@@ -75,7 +76,7 @@ class GcsFake(FaultyServer):
                 "storageClass": resource.get("storageClass", "STANDARD"),
                 "timeCreated": stamp(now), "updated": stamp(now), "etag": f"e{self.generation}",
                 "metadata": resource.get("metadata", {}), **found,
-                "seconds": now, **({"kmsKeyName": f"{key}/cryptoKeyVersions/1"} if key else {}),
+                "seconds": now, "sent": resource, **({"kmsKeyName": f"{key}/cryptoKeyVersions/1"} if key else {}),
                 "mediaLink": f"{self.url}/download{API}/b/{bucket}/o/"
                              f"{urllib.parse.quote(name, safe='')}?alt=media", "": data}
             return objects[name]
@@ -114,7 +115,7 @@ def stamp(seconds):
 
 def visible(thing, fields=None):
     """What an answer shows: of the fields that were asked for, "kind,items(name,size)"."""
-    shown = {key: value for key, value in thing.items() if key not in ("", "seconds")}
+    shown = {key: value for key, value in thing.items() if key not in HIDDEN}
     if not fields:
         return shown
     inner = dict(re.findall(r"(\w+)\(([^)]*)\)", fields))

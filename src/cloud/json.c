@@ -43,10 +43,11 @@ json_reason(const char *text, size_t size)
     AUTO(json) json_t *root = json_loadb(text ? text : "", size, 0, NULL);
     const json_t *error = json_object_get(root, "error");
     const char *reason =
-        json_is_object(error) ? json_text(error, "message") : json_text(root, "error_description");
-    if (!*reason)
-        reason = json_text(root, "error");
-    char *found = *reason ? mem_printf(": %.*s", LONGEST, reason) : mem_dup("");
+        json_is_object(error) ? json_text(error, "message") : json_text(root, "error");
+    const char *more = json_text(root, "error_description");
+    char *found =
+        *reason ? mem_printf(": %.*s%s%.*s", LONGEST, reason, *more ? ": " : "", LONGEST, more)
+                : mem_dup("");
     str_make_utf8(found); /* it may have been cut inside of a character */
     for (char *c = found; *c; c++)
         if ((unsigned char)*c < ' ')

@@ -63,7 +63,7 @@ class Azurite:
                 probe.bind(("127.0.0.1", 0))
                 self.port = probe.getsockname()[1]
             self.process = subprocess.Popen(
-                [*map(str, command), "--blobPort", str(self.port)], cwd=self.directory,
+                ["setpriv", "--pdeathsig=KILL", "--", *map(str, command), "--blobPort", str(self.port)], cwd=self.directory,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"})
             if self.answers():

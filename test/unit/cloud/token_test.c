@@ -83,7 +83,8 @@ answers_say_why(void **state)
     static const struct {
         const char *text, *reason;
     } cases[] = {
-        {"{\"error\":\"invalid_grant\",\"error_description\":\"Bad\\nkey\"}", ": invalid_grant: Bad key"},
+        {"{\"error\":\"invalid_grant\",\"error_description\":\"Bad\\nkey\"}",
+         ": invalid_grant: Bad key"},
         {"{\"error\":\"invalid_grant\"}", ": invalid_grant"},
         {"{\"error\":{\"code\":403,\"message\":\"Not for you\"}}", ": Not for you"},
         {"{}", ""},

@@ -83,12 +83,16 @@ get(void *context, Fetch *fetch, int64_t deadline)
     AzureCall call = {
         .store = context, .what = "read", .key = fetch->key, .fetch = fetch, .deadline = deadline};
     fetch->on_first = on_first;
-    TRY(azure_run(
-        &call, (HttpRequest){
-                   .method = "GET", .begin = fetch_begin, .sink = fetch_take, .context = fetch}));
-    if (azure_is_missing(&call.answer))
+    int result = azure_run(
+        &call,
+        (HttpRequest){.method = "GET", .begin = fetch_begin, .sink = fetch_take, .context = fetch});
+    if (fetch->size >= 0 && fetch->offset == fetch->size)
+        return 0; /* whatever came of a connection that broke after the last byte */
+    if (result < 0 || call.answer.status / 100 == 2)
+        return result;
+    if (azure_is_missing(&call.answer) && fetch->size < 0)
         return OBJECT_MISSING;
-    return call.answer.status / 100 == 2 ? 0 : azure_refused(&call);
+    return azure_refused(&call);
 }
 
 typedef struct PageReader {

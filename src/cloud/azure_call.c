@@ -122,5 +122,5 @@ azure_refused(const AzureCall *call)
 bool
 azure_is_missing(const HttpAnswer *answer)
 {
-    return answer->status == 404 && !azure_has_code(answer, "ContainerNotFound");
+    return answer->status == 404 && azure_has_code(answer, "BlobNotFound");
 }

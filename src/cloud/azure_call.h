@@ -48,7 +48,7 @@ int azure_run(AzureCall *call, HttpRequest request);
 /* Does the answer carry this error code? */
 bool azure_has_code(const HttpAnswer *answer, const char *code);
 
-/* The blob is not there; the container is. */
+/* The store itself says that the blob is not there; the container is. */
 bool azure_is_missing(const HttpAnswer *answer);
 
 /* Fails with what the answer says, which is no success and none of the call's own outcomes. */

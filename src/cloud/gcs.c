@@ -40,14 +40,25 @@ create(void *context, int64_t deadline)
     return call.answer.status == 409 && check(context, deadline) == 0 ? 0 : gcs_refused(&call);
 }
 
-/* After a 404: the object is missing, unless it is the bucket. */
+/* After a 404: the object is missing, if the store says so in its own words, or else if its listing
+ * does not have it. */
 static int
-missing(GcsCall *call)
+missing(GcsCall *refused)
 {
-    if (strstr(str_text(&call->answer.text), "No such object"))
+    if (strstr(str_text(&refused->answer.text), "No such object"))
         return OBJECT_MISSING;
-    int result = check((void *)call->store, call->deadline);
-    return result < 0 ? result : result == BUCKET_MISSING ? gcs_refused(call) : OBJECT_MISSING;
+    AUTO(gcs_call) GcsCall call = gcs_call(refused->store, "look for", NULL, refused->deadline);
+    AUTO(json) json_t *root = NULL;
+    gcs_add_query(&call, "maxResults", "1");
+    gcs_add_query(&call, "fields", "kind,items(name)");
+    gcs_add_query(&call, "prefix", refused->key);
+    TRY(gcs_run(&call, (HttpRequest){.method = "GET"}));
+    if (call.answer.status != 200)
+        return gcs_refused(call.answer.status == 404 ? refused : &call);
+    TRY(gcs_read(&call, &root));
+    const json_t *first = json_array_get(json_object_get(root, "items"), 0);
+    return strcmp(json_text(first, "name"), refused->key) == 0 ? gcs_refused(refused)
+                                                               : OBJECT_MISSING;
 }
 
 static void
@@ -157,12 +168,16 @@ get(void *store, Fetch *fetch, int64_t deadline)
     call.fetch = fetch;
     gcs_add_query(&call, "alt", "media");
     strlist_add(&call.headers, "Accept-Encoding: gzip"); /* as it is stored, if it is stored so */
-    TRY(gcs_run(
+    int result = gcs_run(
         &call,
-        (HttpRequest){.method = "GET", .begin = on_begin, .sink = on_data, .context = &download}));
-    if (call.answer.status == 404 && fetch->offset == 0)
+        (HttpRequest){.method = "GET", .begin = on_begin, .sink = on_data, .context = &download});
+    /* Whatever came of a connection that broke after the last byte */
+    bool whole = fetch->size >= 0 && fetch->offset == fetch->size;
+    if (!whole && result < 0)
+        return result;
+    if (!whole && call.answer.status == 404 && fetch->size < 0)
         return missing(&call);
-    if (call.answer.status / 100 != 2)
+    if (!whole && call.answer.status / 100 != 2)
         return gcs_refused(&call);
     if (download.compare && download.crc != download.expected)
         return fail(ERR_IO, "read '%s/%s': what came has the CRC-32C %08x, the store says %08x",

@@ -202,6 +202,23 @@ def test_what_changed_on_the_way_is_not_done(store, make, workdir):
     assert content(store, "key", workdir) == file.read_bytes()
 
 
+def test_only_the_store_itself_says_missing(store, make, workdir):
+    """Something between us and the store knows nothing of it."""
+    assert store("put", "key", make(1000)[0]) == "done"
+    for command in (("head", "key"), ("get", "key", workdir / "out"), ("rm", "key")):
+        store.server.fail(".*/key", "status", 404)
+        assert store(*command).startswith("failed "), command
+    assert store.keys() == ["key"]
+
+
+def test_an_object_that_goes_away_is_not_missing_from_its_middle_on(store, make, workdir):
+    assert store("put", "key", make(100_000)[0]) == "done"
+    store.server.fail("GET", "after", lambda: store("rm", "key"))
+    store.server.fail("GET", "cut", 50_000)
+    assert store("get", "key", workdir / "out").startswith("failed ")
+    assert store("get", "key", workdir / "out") == "missing"
+
+
 def test_what_is_refused_says_why(store, make):
     store.server.fail("GET", "status", 403)
     outcome = store("list")

@@ -195,7 +195,8 @@ take_answer(Piece *piece, const GcsCall *call, bool *ret_final)
         *ret_final = true;
         return 0;
     case 308:
-        if (range && sscanf(range, "bytes=0-%" SCNd64, &last) != 1)
+        if (range && !(str_starts(range, "bytes=0-") &&
+                       int_parse(range + strlen("bytes=0-"), 0, INT64_MAX - 1, &last)))
             return fail(ERR_DATA, "write '%s/%s': the store answers with the range '%s'",
                         piece->store->name, piece->content->key, range);
         if (last + 1 < piece->start || last + 1 > piece->end)

@@ -113,17 +113,16 @@ gcs_put(void *context, const Content *content, const void *data, size_t size, in
     AUTO(free) char *md5 = base64_format(digest, sizeof(digest));
     AUTO(free) char *crc = crc_text(crc32c(0, data, size));
     AUTO(free) char *description = describe(store, content, md5, crc);
-    AUTO(str) Str body = {0};
-    body.data = mem_alloc(body.room = size + strlen(description) + 512);
-    str_appendf(&body,
-                "--%s\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%s\r\n"
-                "--%s\r\nContent-Type: application/octet-stream\r\n\r\n",
-                boundary, description, boundary);
-    str_append_part(&body, data, size);
-    str_appendf(&body, "\r\n--%s--\r\n", boundary);
+    AUTO(free)
+    char *before = mem_printf("--%s\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n%s\r\n"
+                              "--%s\r\nContent-Type: application/octet-stream\r\n\r\n",
+                              boundary, description, boundary);
+    AUTO(free) char *after = mem_printf("\r\n--%s--\r\n", boundary);
     strlist_addf(&call.headers, "Content-Type: multipart/related; boundary=%s", boundary);
-    TRY(gcs_run(&call,
-                (HttpRequest){.method = "POST", .body = body.data, .body_size = body.length}));
+    TRY(gcs_run(
+        &call,
+        (HttpRequest){
+            .method = "POST", .body = data, .body_size = size, .before = before, .after = after}));
     if (call.answer.status == 412 && !content->replace)
         return UPLOAD_EXISTS;
     return call.answer.status / 100 == 2 ? compare(&call, (int64_t)size, md5, crc)

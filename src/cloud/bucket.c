@@ -16,7 +16,7 @@ enum {
     RETRIES = 6
 };
 
-static const Provider *const providers[] = {&s3_provider};
+static const Provider *const providers[] = {&s3_provider, &gcs_provider, &azure_provider};
 
 static const Provider *
 provider_of(const char *url)
@@ -69,6 +69,8 @@ bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bucket
     if (bucket->part_size < provider->part_min)
         return fail(ERR_CONFIG, "parts of %" PRId64 " bytes are too small, the least is %" PRId64,
                     bucket->part_size, provider->part_min);
+    if (provider->part_unit)
+        bucket->part_size -= bucket->part_size % provider->part_unit;
     const char *ca_file = settings->ca_file;
     if (!ca_file && provider->ca_variable)
         ca_file = getenv(provider->ca_variable);

@@ -14,10 +14,16 @@ fetch_done(Fetch *fetch)
     digest_free(fetch->digest);
 }
 
+static const char *
+version_header(const Fetch *fetch)
+{
+    return fetch->version_header ? fetch->version_header : "etag";
+}
+
 static int
 begin_first(Fetch *fetch, const HttpAnswer *answer)
 {
-    const char *version = http_header(answer, "etag");
+    const char *version = http_header(answer, version_header(fetch));
     int64_t length = http_header_number(answer, "content-length");
     if (answer->status != 200 || length < 0)
         return fail(ERR_DATA, "the answer (status %d) does not say how long the object is",
@@ -43,7 +49,7 @@ fetch_begin(void *context, const HttpAnswer *answer)
         return begin_first(fetch, answer);
     }
     const char *range = http_header(answer, "content-range");
-    const char *version = http_header(answer, "etag");
+    const char *version = http_header(answer, version_header(fetch));
     char wanted[96], from[32];
     snprintf(from, sizeof(from), "bytes %" PRId64 "-", fetch->offset);
     snprintf(wanted, sizeof(wanted), "%s%" PRId64 "/%" PRId64, from, fetch->size - 1, fetch->size);
@@ -91,6 +97,6 @@ fetch_headers(const Fetch *fetch, StrList *headers)
     if (fetch->offset == 0)
         return;
     strlist_addf(headers, "Range: bytes=%" PRId64 "-", fetch->offset);
-    if (fetch->version)
+    if (fetch->version && !fetch->version_header)
         strlist_addf(headers, "If-Match: %s", fetch->version);
 }

@@ -40,6 +40,7 @@ typedef struct Exchange {
     int64_t deadline, last_progress;
     curl_off_t seen; /* bytes in both directions */
     size_t header_bytes;
+    size_t sent; /* of a body with texts around it */
     bool begun;  /* request->begin was called */
     bool failed; /* by us, not by the connection; the thread's error record has the reason */
     bool late;   /* ... because of a deadline */
@@ -265,6 +266,61 @@ on_progress(void *context, curl_off_t download_total, curl_off_t download, curl_
     return 0;
 }
 
+/* A body with texts around it is sent from where its three pieces are. */
+static size_t
+on_send(char *to, size_t unit, size_t count, void *context)
+{
+    Exchange *exchange = context;
+    const HttpRequest *request = exchange->request;
+    const struct {
+        const char *data;
+        size_t size;
+    } pieces[] = {{request->before, request->before ? strlen(request->before) : 0},
+                  {request->body, request->body_size},
+                  {request->after, request->after ? strlen(request->after) : 0}};
+    size_t start = exchange->sent, done = 0, room = unit * count;
+    for (size_t i = 0; i < COUNT_OF(pieces) && done < room; i++) {
+        if (start >= pieces[i].size) {
+            start -= pieces[i].size;
+            continue;
+        }
+        size_t left = pieces[i].size - start, size = left < room - done ? left : room - done;
+        memcpy(to + done, pieces[i].data + start, size);
+        done += size;
+        start = 0;
+    }
+    exchange->sent += done;
+    return done;
+}
+
+/* From the beginning once more: a connection that was kept turned out to be dead. */
+static int
+on_rewind(void *context, curl_off_t offset, int origin)
+{
+    Exchange *exchange = context;
+    exchange->sent = (size_t)offset;
+    return origin == SEEK_SET ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_CANTSEEK;
+}
+
+static void
+set_body(Exchange *exchange)
+{
+    CURL *curl = exchange->curl;
+    const HttpRequest *request = exchange->request;
+    size_t around = (request->before ? strlen(request->before) : 0) +
+                    (request->after ? strlen(request->after) : 0);
+    curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(request->body_size + around));
+    if (around == 0) {
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body ? request->body : "");
+        return;
+    }
+    curl_easy_setopt(curl, CURLOPT_POST, 1L);
+    curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_send);
+    curl_easy_setopt(curl, CURLOPT_READDATA, exchange);
+    curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_rewind);
+    curl_easy_setopt(curl, CURLOPT_SEEKDATA, exchange);
+}
+
 static void
 set_options(Exchange *exchange, struct curl_slist *headers, char *error)
 {
@@ -300,10 +356,8 @@ set_options(Exchange *exchange, struct curl_slist *headers, char *error)
         curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     bool sends = request->body || strcmp(request->method, "PUT") == 0 ||
                  strcmp(request->method, "POST") == 0; /* perhaps nothing, but says so */
-    if (sends) {
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_size);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body ? request->body : "");
-    }
+    if (sends)
+        set_body(exchange);
     if (strcmp(request->method, "HEAD") == 0)
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
     else

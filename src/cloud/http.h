@@ -68,9 +68,10 @@ typedef struct HttpRequest {
     StrList headers; /* "Name: value" */
     const void *body;
     size_t body_size;
-    HttpBegin *begin;  /* or NULL */
-    Sink *sink;        /* gets the body of a 2xx answer; NULL: it becomes answer->text */
-    void *context;     /* of begin and sink */
+    const char *before, *after; /* texts around the body, which is not copied for them; or NULL */
+    HttpBegin *begin;           /* or NULL */
+    Sink *sink;                 /* gets the body of a 2xx answer; NULL: it becomes answer->text */
+    void *context;              /* of begin and sink */
     size_t text_max;   /* of a 2xx answer's text: what is larger fails (ERR_DATA); 0: 64 KiB. Other
                           answers' text is cut there */
     bool local;        /* a metadata server of this machine: never through a proxy */

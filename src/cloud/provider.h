@@ -75,6 +75,7 @@ typedef struct Provider {
     /* The same in parts. parts_put adds a receipt; parts_finish may answer UPLOAD_EXISTS;
      * parts_abort throws them away and reports nothing. */
     int64_t part_min;  /* bytes; only the last part may be smaller */
+    int64_t part_unit; /* ... or no multiple of this many bytes; 0: of any size */
     size_t parts_most; /* how many there may be */
     int (*parts_begin)(void *store, const Content *content, int64_t deadline, Parts *parts);
     int (*parts_put)(void *store, const Content *content, Parts *parts, const void *data,
@@ -92,7 +93,7 @@ typedef struct Provider {
     int (*remove)(void *store, ObjectRemoval *batch, size_t count, int64_t deadline);
 } Provider;
 
-extern const Provider s3_provider;
+extern const Provider s3_provider, azure_provider, gcs_provider;
 
 /* For providers: appends to the page, and returns the entry to be completed. Copies the key. */
 ListEntry *list_add(ListPage *page, const char *key);

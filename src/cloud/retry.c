@@ -53,18 +53,17 @@ one_try(Http *http, Call *call, HttpAnswer *ret_answer)
     return result;
 }
 
-/* False when the time does not allow another try. Fails when we are told to stop. */
-static int
-pause_before(const Call *call, const HttpAnswer *answer, bool *ret_time)
+int
+retry_pause(int tries, int64_t retry_after, int64_t deadline, bool *ret_time)
 {
     uint32_t random = 0;
     if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
         random = (uint32_t)clock_ms();
-    int64_t pause_ms = retry_pause_ms(answer->tries, answer->retry_after, random);
-    *ret_time = clock_ms() + pause_ms < call->deadline;
+    int64_t pause_ms = retry_pause_ms(tries, retry_after, random);
+    *ret_time = clock_ms() + pause_ms < deadline;
     if (*ret_time)
         stop_poll(NULL, 0, pause_ms);
-    return call->request.despite_stop ? 0 : stop_check();
+    return stop_check();
 }
 
 int
@@ -83,7 +82,9 @@ call_run(Http *http, Call *call, HttpAnswer *ret_answer)
             http_count_busy(http);
         Error error = *error_last();
         bool time = false;
-        if (again && tries <= retries && pause_before(call, &answer, &time) < 0) {
+        if (again && tries <= retries &&
+            retry_pause(tries, answer.retry_after, call->deadline, &time) < 0 &&
+            !call->request.despite_stop) {
             http_answer_done(&answer);
             return -1;
         }

@@ -35,4 +35,8 @@ int call_run(Http *http, Call *call, HttpAnswer *ret_answer);
  * least what the server asked for (in seconds). */
 int64_t retry_pause_ms(int tries, int64_t retry_after, uint32_t random);
 
+/* Makes this pause. *ret_time is false, and no pause made, when the next try would come after the
+ * deadline. Fails when we are told to stop. */
+int retry_pause(int tries, int64_t retry_after, int64_t deadline, bool *ret_time);
+
 #endif

@@ -7,12 +7,14 @@ import shutil
 
 import pytest
 
+from azurite import Azurite
 from bucket import Bucket
 from faults import Clock
 from home import WALDEN, Home
 from objectstore import Ceph, Swift
 from parcels import Ssh
 from pg import Postgres, short_directory
+from stores import AzureStore, GoogleStore
 from support import Disk, as_root
 from walsender import Walsender
 
@@ -136,3 +138,25 @@ def ceph():
 def swift():
     """OpenStack Swift, which takes its time to start."""
     yield from running(Swift)
+
+
+@pytest.fixture(scope="session")
+def azurite():
+    """A server for all tests of this process; each has a container of its own."""
+    server = Azurite()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def azure(azurite):
+    store = AzureStore(azurite)
+    yield store
+    store.server.close()
+
+
+@pytest.fixture
+def google(workdir):
+    store = GoogleStore(workdir)
+    yield store
+    store.server.close()

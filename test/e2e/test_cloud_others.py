@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: PostgreSQL
+"""An archive in Azure and in Google's store: the whole way there and back. What an archive in an
+object store does besides is the same for all of them, and tested with S3."""
+
+import pytest
+
+from wal import make_wal, segment_names, wal_bytes
+
+FIRST = 4000
+
+
+@pytest.fixture(params=["azure", "google"])
+def store(request):
+    store = request.getfixturevalue(request.param)
+    assert store("create") == "done"
+    return store
+
+
+@pytest.fixture
+def archive(home, store, monkeypatch):
+    """A Home with its archive there."""
+    for name, value in store.env.items():
+        monkeypatch.setenv(name, value)
+    endpoint = dict(word.split("=", 1) for word in store.options)
+    home.configure(
+        wals_directory=f"{store.url}/some/where", compression="zstd",
+        **({"cloud_endpoint_url": endpoint["endpoint"]} if endpoint else {}),
+    )
+    home.catalog = home.directory / "xlogdb" / "main-xlog.db"
+    return home
+
+
+def check_there(home, names):
+    for name in names:
+        got = home.get(name)
+        assert got.returncode == 0 and got.stdout == wal_bytes(name), got.stderr
+
+
+def test_there_and_back(archive, store):
+    names = segment_names(FIRST, 3)
+    for name in names:
+        make_wal(archive.incoming, name)
+    done = archive.archive()
+    assert done.returncode == 0, done.stderr
+    assert archive.waiting() == archive.rejected() == []
+    assert store.keys() == [f"some/where/main/wals/{name[:16]}/{name}.zst" for name in names]
+    check_there(archive, names)
+    assert archive.get(segment_names(FIRST, 4)[3]).returncode == 1
+
+
+@pytest.mark.parametrize("part", [None, 256 << 10], ids=["whole", "in parts"])
+def test_duplicates(archive, part):
+    """Google's uploads in parts carry no digest: then the contents are read."""
+    if part:
+        archive.configure(compression="none", cloud_part_size=part)
+    names = segment_names(FIRST, 2)
+    for name in names:
+        make_wal(archive.incoming, name)
+    assert archive.archive().returncode == 0
+    make_wal(archive.incoming, names[0])
+    make_wal(archive.incoming, names[1], seed=7)
+    done = archive.archive()
+    assert done.returncode == 1 and "is already present in server main" in done.stdout
+    (rejected,) = archive.rejected()
+    assert rejected.startswith(names[1]) and rejected.endswith(".duplicate")
+    check_there(archive, names)
+
+
+def test_deleted(archive, store):
+    names = segment_names(FIRST, 4)
+    for name in names:
+        make_wal(archive.incoming, name)
+    assert archive.archive().returncode == 0
+    done = archive.walden("delete-wals", "main", "--before", names[2])
+    assert done.returncode == 0, done.stderr
+    assert [key[-28:-4] for key in store.keys()] == names[2:]
+    check_there(archive, names[2:])
+
+
+def test_a_store_that_is_busy_costs_nothing_but_time(archive, store):
+    names = segment_names(FIRST, 3)
+    for name in names:
+        make_wal(archive.incoming, name)
+    for kind in ("status", "reset", "lost"):
+        store.server.fail(store.one_put, kind, 503)
+    done = archive.archive()
+    assert done.returncode == 0, done.stderr
+    assert archive.waiting() == archive.rejected() == []
+    assert archive.names() == names
+    check_there(archive, names)

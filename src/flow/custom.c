@@ -4,7 +4,27 @@
 
 /* A filter that has not finished one file after this hangs: an hour is long for a segment of 1 GB.
  */
-enum { FILTER_TIMEOUT_MS = 3600 * 1000 };
+enum { FILTER_TIMEOUT_MS = 3600 * 1000, KEY_TIMEOUT_MS = 60 * 1000 };
+
+static void
+free_keyring(void *keyring)
+{
+    keyring_free(keyring);
+}
+
+static Keyring *
+keyring_for(const ServerConfig *server, Arena *arena)
+{
+    Keyring *keyring = keyring_new(&(KeyringSettings){
+        .key_id = server->encryption_key_id,
+        .passphrase_command = server->encryption_passphrase_command,
+        .key_file = server->encryption_key_file,
+        .key_command = server->encryption_key_command,
+        .path_prefix = server->path_prefix,
+        .timeout_ms = server->hook_timeout > 0 ? server->hook_timeout * 1000 : KEY_TIMEOUT_MS});
+    arena_on_free(arena, free_keyring, keyring);
+    return keyring;
+}
 
 void
 custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_custom)
@@ -14,6 +34,7 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
                                 .path_prefix = server->path_prefix};
     ret_custom->timeout_ms =
         server->hook_timeout > 0 ? server->hook_timeout * 1000 : FILTER_TIMEOUT_MS;
+    ret_custom->keyring = keyring_for(server, arena);
     const char *text = server->custom_compression_magic;
     ret_custom->presumed =
         !text && server->compression && strcmp(server->compression, "custom") == 0;
@@ -48,5 +69,29 @@ codec_configured(const ServerConfig *server, const CodecClass **ret_codec, int *
                     "custom_compression_filter and custom_decompression_filter",
                     server->name);
     *ret_codec = codec;
+    return 0;
+}
+
+int
+cipher_configured(const ServerConfig *server, const CipherClass **ret_cipher)
+{
+    *ret_cipher = NULL;
+    if (!server->encryption)
+        return 0;
+    const CipherClass *cipher = cipher_find(server->encryption);
+    if (!cipher)
+        return hint(fail(ERR_CONFIG, "encryption '%s' of server '%s' is not known",
+                         server->encryption, server->name),
+                    "it is none, gpg or aead");
+    if (strcmp(cipher->name, "gpg") == 0 && !server->encryption_key_id)
+        return fail(ERR_CONFIG, "encryption = gpg of server '%s' needs encryption_key_id",
+                    server->name);
+    if (strcmp(cipher->name, "aead") == 0 && !server->encryption_key_file &&
+        !server->encryption_key_command)
+        return fail(ERR_CONFIG,
+                    "encryption = aead of server '%s' needs encryption_key_file or "
+                    "encryption_key_command",
+                    server->name);
+    *ret_cipher = cipher;
     return 0;
 }

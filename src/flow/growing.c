@@ -214,6 +214,12 @@ shipper_start(const ServerConfig *server, Shipper **ret_shipper)
 {
     if (server->streaming_partial_upload <= 0)
         return SHIPPER_OFF;
+    if (server->encryption) { /* pieces are not encrypted */
+        log_warning("streaming_partial_upload of server '%s' does nothing, since its archive is "
+                    "encrypted",
+                    server->name);
+        return SHIPPER_OFF;
+    }
     pthread_condattr_t monotonic;
     Shipper *shipper = mem_alloc(sizeof(*shipper));
     shipper->server = server;

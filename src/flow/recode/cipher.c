@@ -224,7 +224,7 @@ static void *
 run_decryption(void *argument)
 {
     Decryption *decryption = argument;
-    decryption->result = wrap(decrypt(decryption), "decrypt '%s'", decryption->name);
+    decryption->result = decrypt(decryption);
     if (decryption->result < 0)
         decryption->error = *error_last();
     explicit_bzero(decryption->head, sizeof(decryption->head));

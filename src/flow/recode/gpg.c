@@ -486,7 +486,8 @@ gpg_key_text(const void *head, size_t size, char *ret_text)
 static bool
 gpg_can_decrypt(const Keyring *keyring)
 {
-    return keyring_settings(keyring)->passphrase_command;
+    const KeyringSettings *settings = keyring_settings(keyring);
+    return settings->passphrase_command || settings->key_id;
 }
 
 const CipherClass cipher_gpg = {

@@ -13,17 +13,15 @@ free_keyring(void *keyring)
 }
 
 static Keyring *
-keyring_for(const ServerConfig *server, Arena *arena)
+keyring_for(const ServerConfig *server, int64_t timeout_ms)
 {
-    Keyring *keyring = keyring_new(&(KeyringSettings){
-        .key_id = server->encryption_key_id,
-        .passphrase_command = server->encryption_passphrase_command,
-        .key_file = server->encryption_key_file,
-        .key_command = server->encryption_key_command,
-        .path_prefix = server->path_prefix,
-        .timeout_ms = server->hook_timeout > 0 ? server->hook_timeout * 1000 : KEY_TIMEOUT_MS});
-    arena_on_free(arena, free_keyring, keyring);
-    return keyring;
+    return keyring_new(
+        &(KeyringSettings){.key_id = server->encryption_key_id,
+                           .passphrase_command = server->encryption_passphrase_command,
+                           .key_file = server->encryption_key_file,
+                           .key_command = server->encryption_key_command,
+                           .path_prefix = server->path_prefix,
+                           .timeout_ms = timeout_ms});
 }
 
 void
@@ -34,7 +32,9 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
                                 .path_prefix = server->path_prefix};
     ret_custom->timeout_ms =
         server->hook_timeout > 0 ? server->hook_timeout * 1000 : FILTER_TIMEOUT_MS;
-    ret_custom->keyring = keyring_for(server, arena);
+    ret_custom->keyring = keyring_for(server, server->hook_timeout > 0 ? server->hook_timeout * 1000
+                                                                       : KEY_TIMEOUT_MS);
+    arena_on_free(arena, free_keyring, ret_custom->keyring);
     const char *text = server->custom_compression_magic;
     ret_custom->presumed =
         !text && server->compression && strcmp(server->compression, "custom") == 0;
@@ -94,4 +94,25 @@ cipher_configured(const ServerConfig *server, const CipherClass **ret_cipher)
                     server->name);
     *ret_cipher = cipher;
     return 0;
+}
+
+static int
+drop(void *context, const void *data, size_t size)
+{
+    (void)context, (void)data, (void)size;
+    return 0;
+}
+
+int
+cipher_try(const ServerConfig *server, int64_t timeout_ms)
+{
+    const CipherClass *cipher = NULL;
+    TRY(cipher_configured(server, &cipher));
+    if (!cipher)
+        return 0;
+    AUTO(keyring) Keyring *keyring = keyring_for(server, timeout_ms);
+    AUTO(coder) Coder *coder = NULL;
+    TRY(encryptor_new(cipher, keyring, "00000001.history", &coder));
+    TRY(coder_begin(coder, 0, drop, NULL));
+    return coder_finish(coder);
 }

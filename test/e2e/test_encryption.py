@@ -369,6 +369,19 @@ def test_barman_is_not_disturbed(encrypted):
         assert_handed_out(home, files)
 
 
+def failed_checks(home):
+    done = home.walden("-f", "json", "check", "main")
+    return {key: value for key, value in json.loads(done.stdout)["main"].items() if value["status"] == "FAILED"}
+
+
+def test_check(encrypted, workdir):
+    """Would a file be encrypted now?"""
+    home = encrypted
+    assert "encryption" not in failed_checks(home)
+    home.configure(encryption_key_id="nobody@test", encryption_key_file=workdir / "none")
+    assert failed_checks(home)["encryption"]["hint"]
+
+
 # Duplicates
 
 

@@ -16,8 +16,15 @@ typedef struct Chunk {
     _Alignas(max_align_t) char data[];
 } Chunk;
 
+typedef struct Ending {
+    struct Ending *next;
+    void (*function)(void *object);
+    void *object;
+} Ending;
+
 struct Arena {
     Chunk *current; /* the one that is handed out from; full ones follow it */
+    Ending *endings;
 };
 
 static void
@@ -117,6 +124,8 @@ arena_free(Arena *arena)
 {
     if (!arena)
         return;
+    for (const Ending *ending = arena->endings; ending; ending = ending->next)
+        ending->function(ending->object);
     for (Chunk *chunk = arena->current; chunk;) {
         Chunk *next = chunk->next;
         free(chunk);
@@ -140,6 +149,14 @@ arena_alloc(Arena *arena, size_t size)
     void *pointer = chunk->data + chunk->used;
     chunk->used += size;
     return pointer;
+}
+
+void
+arena_on_free(Arena *arena, void (*function)(void *object), void *object)
+{
+    Ending *ending = arena_alloc(arena, sizeof(*ending));
+    *ending = (Ending){arena->endings, function, object};
+    arena->endings = ending;
 }
 
 char *

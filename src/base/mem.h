@@ -37,6 +37,10 @@ void arena_free(Arena *arena);
 /* Zeroed, aligned for any type, freed with the arena. */
 void *arena_alloc(Arena *arena, size_t size);
 
+/* Calls it with the object when the arena is freed, the last asked for first, while all memory of
+ * the arena is still there. */
+void arena_on_free(Arena *arena, void (*function)(void *object), void *object);
+
 char *arena_dup(Arena *arena, const char *text);
 char *arena_dup_part(Arena *arena, const char *text, size_t length);
 char *arena_printf(Arena *arena, const char *format, ...) PRINTF_LIKE(2, 3);

@@ -19,6 +19,7 @@ static const Command *const commands[] = {
     &command_put_wal,
     &command_rebuild_xlogdb,
     &command_receive_wal,
+    &command_rekey,
     &command_replication_status,
     &command_run,
     &command_show_servers,

@@ -105,6 +105,9 @@ prefetch_wanted(const Invocation *invocation, const Retrieval *what, size_t *ret
     int64_t ahead = what->server->restore_prefetch;
     if (text && !int_parse(text, 0, PREFETCH_MAX, &ahead))
         return false;
+    /* What is fetched ahead rests in files, in clear text. */
+    if (what->server->encryption)
+        ahead = 0;
     *ret_ahead = ahead < 0 ? 0 : ahead > PREFETCH_MAX ? PREFETCH_MAX : (size_t)ahead;
     return true;
 }

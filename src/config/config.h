@@ -15,6 +15,7 @@
 #define CONFIG_FIELD_TEXT const char * /* NULL: not set; so for all below */
 #define CONFIG_FIELD_PATH const char *
 #define CONFIG_FIELD_SHELL const char *     /* a shell line of the site's */
+#define CONFIG_FIELD_SECRET const char *    /* one that prints a secret, or holds one itself */
 #define CONFIG_FIELD_CHOICE const char *    /* one of a fixed list of words, lower case */
 #define CONFIG_FIELD_MAGIC const char *     /* "0x" and hex digits */
 #define CONFIG_FIELD_LEVEL const char *     /* "low", "medium", "high" or a whole number */

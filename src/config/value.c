@@ -174,6 +174,12 @@ write_conninfo(const void *field, Arena *arena)
     return text ? conninfo_redact(text, arena) : NULL;
 }
 
+static const char *
+write_secret(const void *field, Arena *arena)
+{
+    return write_text(field, arena) ? "*REDACTED*" : NULL;
+}
+
 /* PostgreSQL takes up to 63 of these letters; Barman makes them small. */
 static bool
 read_slot(const char *text, const char *choices, Arena *arena, void *ret_field)
@@ -221,6 +227,7 @@ const ValueKind value_SECONDS = {"a time as '90', '5 min' or '2 days'", false, r
 const ValueKind value_TEXT = {"text", true, read_text, write_text};
 const ValueKind value_PATH = {"a path", true, read_path, write_text};
 const ValueKind value_SHELL = {"a command", true, read_text, write_text};
+const ValueKind value_SECRET = {"a command", true, read_text, write_secret};
 const ValueKind value_CHOICE = {NULL, true, read_choice, write_text};
 const ValueKind value_MAGIC = {"'0x' and hexadecimal digits, two for each byte", true, read_magic,
                                write_text};

@@ -20,7 +20,7 @@ typedef struct ValueKind {
 } ValueKind;
 
 extern const ValueKind value_BOOL, value_COUNT, value_SECONDS, value_TEXT, value_PATH, value_SHELL,
-    value_CHOICE, value_MAGIC, value_LEVEL, value_LOGLEVEL, value_CONNINFO, value_SLOT,
-    value_RETENTION, value_TAGS, value_SIZE;
+    value_SECRET, value_CHOICE, value_MAGIC, value_LEVEL, value_LOGLEVEL, value_CONNINFO,
+    value_SLOT, value_RETENTION, value_TAGS, value_SIZE;
 
 #endif

@@ -366,6 +366,9 @@ archive_waiting(Run *run)
 {
     AUTO(strlist) StrList files = {0}, others = {0};
     TRY(codec_configured(run->server, &run->recipe.codec, &run->recipe.level));
+    TRY(cipher_configured(run->server, &run->recipe.cipher));
+    if (run->recipe.cipher)
+        TRY(xlogdb_can_say_encrypted(run->committer.db));
     TRY(run->archiver->scan(run->archiver->directory, &files, &others));
     queue_build(&files, &others, (size_t)run->archiver->batch_size, run->archiver->received,
                 &run->queue);

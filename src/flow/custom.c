@@ -4,7 +4,25 @@
 
 /* A filter that has not finished one file after this hangs: an hour is long for a segment of 1 GB.
  */
-enum { FILTER_TIMEOUT_MS = 3600 * 1000 };
+enum { FILTER_TIMEOUT_MS = 3600 * 1000, KEY_TIMEOUT_MS = 60 * 1000 };
+
+static void
+free_keyring(void *keyring)
+{
+    keyring_free(keyring);
+}
+
+static Keyring *
+keyring_for(const ServerConfig *server, int64_t timeout_ms)
+{
+    return keyring_new(
+        &(KeyringSettings){.key_id = server->encryption_key_id,
+                           .passphrase_command = server->encryption_passphrase_command,
+                           .key_file = server->encryption_key_file,
+                           .key_command = server->encryption_key_command,
+                           .path_prefix = server->path_prefix,
+                           .timeout_ms = timeout_ms});
+}
 
 void
 custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_custom)
@@ -14,6 +32,9 @@ custom_codec_init(const ServerConfig *server, Arena *arena, CustomCodec *ret_cus
                                 .path_prefix = server->path_prefix};
     ret_custom->timeout_ms =
         server->hook_timeout > 0 ? server->hook_timeout * 1000 : FILTER_TIMEOUT_MS;
+    ret_custom->keyring = keyring_for(server, server->hook_timeout > 0 ? server->hook_timeout * 1000
+                                                                       : KEY_TIMEOUT_MS);
+    arena_on_free(arena, free_keyring, ret_custom->keyring);
     const char *text = server->custom_compression_magic;
     ret_custom->presumed =
         !text && server->compression && strcmp(server->compression, "custom") == 0;
@@ -49,4 +70,49 @@ codec_configured(const ServerConfig *server, const CodecClass **ret_codec, int *
                     server->name);
     *ret_codec = codec;
     return 0;
+}
+
+int
+cipher_configured(const ServerConfig *server, const CipherClass **ret_cipher)
+{
+    *ret_cipher = NULL;
+    if (!server->encryption)
+        return 0;
+    const CipherClass *cipher = cipher_find(server->encryption);
+    if (!cipher)
+        return hint(fail(ERR_CONFIG, "encryption '%s' of server '%s' is not known",
+                         server->encryption, server->name),
+                    "it is none, gpg or aead");
+    if (strcmp(cipher->name, "gpg") == 0 && !server->encryption_key_id)
+        return fail(ERR_CONFIG, "encryption = gpg of server '%s' needs encryption_key_id",
+                    server->name);
+    if (strcmp(cipher->name, "aead") == 0 && !server->encryption_key_file &&
+        !server->encryption_key_command)
+        return fail(ERR_CONFIG,
+                    "encryption = aead of server '%s' needs encryption_key_file or "
+                    "encryption_key_command",
+                    server->name);
+    *ret_cipher = cipher;
+    return 0;
+}
+
+static int
+drop(void *context, const void *data, size_t size)
+{
+    (void)context, (void)data, (void)size;
+    return 0;
+}
+
+int
+cipher_try(const ServerConfig *server, int64_t timeout_ms)
+{
+    const CipherClass *cipher = NULL;
+    TRY(cipher_configured(server, &cipher));
+    if (!cipher)
+        return 0;
+    AUTO(keyring) Keyring *keyring = keyring_for(server, timeout_ms);
+    AUTO(coder) Coder *coder = NULL;
+    TRY(encryptor_new(cipher, keyring, "00000001.history", &coder));
+    TRY(coder_begin(coder, 0, drop, NULL));
+    return coder_finish(coder);
 }

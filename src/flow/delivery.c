@@ -54,9 +54,9 @@ check_segment(const Order *order, const void *head, size_t head_size, int64_t si
         snprintf(reason, sizeof(reason), "it is only %lld bytes long", (long long)size);
         return fail_contents(order, reason);
     case WAL_HEADER_UNKNOWN: /* of a PostgreSQL to come */
-        if (wal_segment_size_valid((uint64_t)size) && !looks_encrypted(head, head_size))
+        if (wal_segment_size_valid((uint64_t)size) && !cipher_recognise(head, head_size))
             return 0;
-        return fail_contents(order, looks_encrypted(head, head_size)
+        return fail_contents(order, cipher_recognise(head, head_size)
                                         ? "it is encrypted"
                                         : "it is neither a whole segment nor compressed");
     case WAL_HEADER_FITS:

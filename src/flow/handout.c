@@ -6,13 +6,12 @@
 #include "flow/handout.h"
 
 #include "base/file.h"
+#include "flow/content.h"
 #include "flow/gate.h"
-#include "flow/item.h"
-#include "flow/recode/reader.h"
 
 #include <errno.h>
 
-enum { HEAD = 4096, BLOCK = 256 << 10 };
+enum { BLOCK = 256 << 10 };
 
 typedef struct Handout {
     const Retrieval *what;
@@ -109,25 +108,26 @@ finish(Handout *out)
 /* What goes out as it is stored is read through before: the client may be unable to tell that it is
  * damaged. */
 static int
-check_stored(const Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
+check_stored(const Handout *out, Content *content)
 {
     Handout check = *out;
     check.checking = true;
-    TRY(decode_any(fd, class, custom, check.path, take_plain, &check));
+    TRY(content_decode(content, take_plain, &check));
     TRY(finish(&check));
-    return lseek(fd, 0, SEEK_SET) < 0 ? fail_errno("seek in '%s'", out->path) : 0;
+    return content_rewind(content);
 }
 
 static int
-convert(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom)
+convert(Handout *out, Content *content)
 {
+    const CodecClass *class = content->class;
     const char *wanted = out->what->compress;
     bool as_stored = out->what->keep_compression ||
                      (wanted && class && strcmp(class->name, wanted) == 0 && !out->partial);
-    if (as_stored && class && (!codec_is_program(class) || custom->decompress))
-        TRY(check_stored(out, fd, class, custom));
+    if (as_stored && class && (!codec_is_program(class) || content->custom->decompress))
+        TRY(check_stored(out, content));
     if (as_stored)
-        return decode_file(fd, NULL, out->path, write_out, out);
+        return content_copy(content, write_out, out);
     AUTO(coder) Coder *coder = NULL;
     if (wanted) {
         const CodecClass *codec = codec_find(wanted);
@@ -139,23 +139,25 @@ convert(Handout *out, int fd, const CodecClass *class, const CustomCodec *custom
         TRY(coder_begin(coder, -1, write_out, out));
         out->coder = coder;
     }
-    TRY(decode_any(fd, class, custom, out->path, take_plain, out));
+    TRY(content_decode(content, take_plain, out));
     return finish(out);
 }
 
-/* A raw file that is not whole is told apart before anything is written. */
+/* A raw file that is not whole is told apart before anything is written. What is encrypted has been
+ * archived, and was whole then. */
 static int
-check_whole(Handout *out, int fd, const void *head, size_t size)
+check_whole(Handout *out, const Content *content)
 {
     struct stat st;
-    if (fstat(fd, &st) < 0)
+    if (fstat(content->file, &st) < 0)
         return fail_errno("stat '%s'", out->path);
     if (st.st_size == 0 && !out->partial)
         return HANDOUT_ARRIVING;
-    int result = check_head(out, head, size);
+    int result = check_head(out, content->head, content->head_size);
     if (result != 0)
         return result;
-    return out->facts.segment_size && st.st_size < out->facts.segment_size && !out->partial
+    return out->facts.segment_size && st.st_size < out->facts.segment_size && !out->partial &&
+                   !content->cipher
                ? HANDOUT_ARRIVING
                : 0;
 }
@@ -163,46 +165,65 @@ check_whole(Handout *out, int fd, const void *head, size_t size)
 /* A partial segment into which no WAL was written yet, made longer beforehand or not, has nothing
  * to stand in with: PostgreSQL gives up over a file that is too short. */
 static bool
-holds_no_wal(const uint8_t *head, size_t size)
+holds_no_wal(const Content *content)
 {
     size_t zeros = 0;
-    while (zeros < size && zeros < WAL_LONG_HEADER_SIZE && head[zeros] == 0)
+    while (zeros < content->head_size && zeros < WAL_LONG_HEADER_SIZE && content->head[zeros] == 0)
         zeros++;
-    return size < WAL_LONG_HEADER_SIZE || zeros == WAL_LONG_HEADER_SIZE;
+    return content->head_size < WAL_LONG_HEADER_SIZE || zeros == WAL_LONG_HEADER_SIZE;
+}
+
+/* "As it is stored" means without the encryption, as Barman has it, where the configuration says
+ * how to decrypt; else the caller has to do it. */
+static int
+open_content(const Handout *out, const CustomCodec *custom, int fd, Content *ret_content)
+{
+    const char *name = strrchr(out->path, '/') + 1;
+    TRY(wrap(content_open_stored(fd, name, custom, ret_content), "'%s'", out->path));
+    const CipherClass *cipher = ret_content->cipher;
+    if (!cipher || (out->what->keep_compression && !cipher->can_decrypt(custom->keyring)))
+        return 0;
+    return wrap(content_open(fd, name, custom, ret_content), "'%s'", out->path);
+}
+
+/* The site's archive_command may encrypt, too, before our own encryption or without it. */
+static int
+check_readable(const Handout *out, const Content *content)
+{
+    if (out->facts.magic || out->what->keep_compression ||
+        !cipher_recognise(content->head, content->head_size))
+        return 0;
+    return hint(fail(ERR_UNSUPPORTED, "'%s' was encrypted before it was archived", out->path),
+                "get it with --keep-compression, and decrypt it");
 }
 
 int
 handout(const Retrieval *what, const CustomCodec *custom, int fd, const char *path, bool *written)
 {
-    uint8_t head[HEAD];
-    size_t got = 0;
+    AUTO(content) Content content = CONTENT_NONE;
     bool to_file = false;
     Handout out = {.what = what,
                    .path = path,
                    .fd = what->fd,
                    .partial = str_ends(path, ".partial"),
                    .written = what->directory ? &to_file : written};
-    TRY(file_read(fd, head, sizeof(head), path, &got));
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return fail_errno("seek in '%s'", path);
-    const CodecClass *class = recognise(custom, strrchr(path, '/') + 1, head, got);
-    if (!class && out.partial && wal_kind(what->name) == WAL_SEGMENT && holds_no_wal(head, got))
+    TRY(open_content(&out, custom, fd, &content));
+    bool plain = !content.class;
+    if (plain && out.partial && wal_kind(what->name) == WAL_SEGMENT && holds_no_wal(&content))
         return RETRIEVE_MISSING;
-    if (!class) {
-        int result = check_whole(&out, fd, head, got);
+    if (plain) {
+        int result = check_whole(&out, &content);
         if (result != 0)
             return result;
-        if (!out.facts.magic && !what->keep_compression && looks_encrypted(head, got))
-            return hint(fail(ERR_UNSUPPORTED, "'%s' is encrypted with OpenPGP", path),
-                        "get it with Barman, or as it is stored with --keep-compression");
+        TRY(check_readable(&out, &content));
         out.facts = (WalFacts){0};
     }
     if (!what->directory)
-        return convert(&out, fd, class, custom);
+        return convert(&out, &content);
 
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
     TRY(atomic_open(what->directory, what->name, 0666, &file));
     out.fd = file.fd;
-    TRY(convert(&out, fd, class, custom));
+    TRY(convert(&out, &content));
     return atomic_replace(&file);
 }

@@ -6,12 +6,11 @@
 
 #include "base/file.h"
 #include "base/str.h"
-#include "flow/item.h"
-#include "flow/recode/reader.h"
+#include "flow/content.h"
 
 #include <stdarg.h>
 
-enum { HEAD = 4096, HISTORY_MAX = 1 << 20 };
+enum { HISTORY_MAX = 1 << 20 };
 
 /* One file that is being decoded */
 typedef struct Stream {
@@ -54,7 +53,10 @@ conclude_failure(Inspection *inspection)
         break;
     case ERR_UNSUPPORTED:
     case ERR_CONFIG:
-        conclude(inspection, INSPECT_OPAQUE, "cannot be decoded: %s", error->text);
+        conclude(inspection, INSPECT_OPAQUE, "%s: %s",
+                 inspection->encrypted ? "is encrypted and cannot be decrypted"
+                                       : "cannot be decoded",
+                 error->text);
         break;
     case ERR_STOPPED:
         conclude(inspection, INSPECT_STOPPED, "was not read to its end: %s", error->text);
@@ -191,57 +193,61 @@ take_label(void *context, const void *data, size_t size)
 
 /* Opens the file and finds out how it is to be decoded. */
 static int
-open_file(const Inspector *inspector, const char *name, const char *recorded, const Stream *stream,
-          int *ret_fd)
+open_file(const Inspector *inspector, const char *name, const Recorded *recorded,
+          const Stream *stream, int *ret_fd, Content *ret_content)
 {
     Inspection *found = stream->found;
-    char head[HEAD];
-    size_t got = 0;
     AUTO(close) int fd = -1;
+    AUTO(content) Content content = CONTENT_NONE;
     int result = stream->head_size ? store_read_head(inspector->store, name, stream->head_size, &fd)
                                    : store_read(inspector->store, name, &fd);
     if (result == STORE_MISSING)
         return conclude(found, INSPECT_GONE, "is not in the archive");
     TRY(result);
-    TRY(file_read(fd, head, sizeof(head), name, &got));
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return fail_errno("seek in '%s'", name);
-    if (got == 0 && wal_kind(name) != WAL_PARTIAL)
+    TRY(content_open_stored(fd, name, inspector->custom, &content));
+    found->encrypted = content.cipher;
+    if (content.cipher)
+        TRY(content_open(fd, name, inspector->custom, &content));
+    found->class = content.class;
+    if (content.head_size == 0 && wal_kind(name) != WAL_PARTIAL)
         return conclude(found, INSPECT_DAMAGED, "is empty");
-    found->encrypted = looks_encrypted(head, got);
-    if (found->encrypted)
-        return conclude(found, INSPECT_OPAQUE,
-                        "is encrypted: without its key nobody can say whether it is sound");
-    found->class = recognise(inspector->custom, name, head, got);
-    if (!found->class && recorded && strcmp(recorded, "custom") != 0)
+    if (!content.cipher && recorded->encryption)
+        return conclude(found, INSPECT_DAMAGED,
+                        "is damaged: it does not begin as an encrypted file (%s), which the "
+                        "catalog says it is",
+                        recorded->encryption);
+    if (!content.class && recorded->compression && strcmp(recorded->compression, "custom") != 0)
         return conclude(found, INSPECT_DAMAGED,
                         "is damaged: it does not begin as a file of %s, which the catalog says "
                         "it is",
-                        recorded);
+                        recorded->compression);
     *ret_fd = take_fd(&fd);
+    *ret_content = content;
+    content.decryption = NULL;
     return 0;
 }
 
 static int
-read_file(const Inspector *inspector, const char *name, const char *recorded, Stream *stream)
+read_file(const Inspector *inspector, const char *name, const Recorded *recorded, Stream *stream)
 {
     AUTO(close) int fd = -1;
+    AUTO(content) Content content = CONTENT_NONE;
     Inspection *found = stream->found;
-    TRY(open_file(inspector, name, recorded, stream, &fd));
+    TRY(open_file(inspector, name, recorded, stream, &fd, &content));
     switch (stream->name.kind) {
     case WAL_HISTORY:
-        return decode_any(fd, found->class, inspector->custom, name, take_text, stream);
+        return content_decode(&content, take_text, stream);
     case WAL_LABEL:
-        TRY(decode_any(fd, found->class, inspector->custom, name, take_label, stream));
+        TRY(content_decode(&content, take_label, stream));
         return found->plain == 0 ? fail(ERR_DATA, "it is empty") : 0;
     default:
-        TRY(decode_any(fd, found->class, inspector->custom, name, take_wal, stream));
+        TRY(content_decode(&content, take_wal, stream));
         return finish_wal(stream);
     }
 }
 
 static void
-run_stream(const Inspector *inspector, const char *name, const char *recorded, Stream *stream)
+run_stream(const Inspector *inspector, const char *name, const Recorded *recorded, Stream *stream)
 {
     wal_name_parse(name, &stream->name);
     int result = read_file(inspector, name, recorded, stream);
@@ -251,7 +257,7 @@ run_stream(const Inspector *inspector, const char *name, const char *recorded, S
 }
 
 void
-inspect(const Inspector *inspector, const char *name, const char *recorded, Lsn left_at,
+inspect(const Inspector *inspector, const char *name, const Recorded *recorded, Lsn left_at,
         Inspection *ret_inspection)
 {
     AUTO(str) Str text = {0};
@@ -268,7 +274,7 @@ inspect_history(const Inspector *inspector, const char *name, Arena *arena,
     *ret_inspection = (Inspection){0};
     *ret_history = (History){0};
     Stream stream = {.text = &text, .found = ret_inspection};
-    run_stream(inspector, name, NULL, &stream);
+    run_stream(inspector, name, &(Recorded){0}, &stream);
     if (ret_inspection->state != INSPECT_SOUND)
         return;
     bool is_text = strlen(str_text(&text)) == text.length;
@@ -285,7 +291,7 @@ inspect_facts(const Inspector *inspector, const char *name, WalFacts *ret_facts)
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         Inspection found = {0};
         Stream stream = {.facts_only = true, .head_size = sizes[i], .found = &found};
-        run_stream(inspector, name, NULL, &stream);
+        run_stream(inspector, name, &(Recorded){0}, &stream);
         if (stream.had_facts)
             *ret_facts = found.facts;
         if (stream.had_facts || !store_is_remote(inspector->store))

@@ -22,10 +22,10 @@ typedef struct Inspection {
     InspectState state;
     char reason[WAL_REASON_ROOM * 2]; /* unless SOUND: "is ...", "has ..." */
     const CodecClass *class;          /* what it was compressed with, or NULL */
-    bool encrypted;                   /* OPAQUE because of that */
-    int64_t plain;                    /* bytes that were decoded */
-    WalFacts facts;                   /* of a segment or partial; major 0: not known */
-    WalBorder border;                 /* of a SOUND segment or partial */
+    bool encrypted;
+    int64_t plain;    /* bytes that were decoded */
+    WalFacts facts;   /* of a segment or partial; major 0: not known */
+    WalBorder border; /* of a SOUND segment or partial */
 } Inspection;
 
 /* What is the same for all files of an archive; for any thread. */
@@ -34,10 +34,15 @@ typedef struct Inspector {
     const CustomCodec *custom;
 } Inspector;
 
-/* recorded: what the catalog says it is compressed with, or NULL. left_at: where its timeline was
+/* What the catalog says of a file; NULL: nothing, or no such thing. */
+typedef struct Recorded {
+    const char *compression, *encryption;
+} Recorded;
+
+/* left_at: where its timeline was
  * left for another one, or 0; in a segment that holds this position WAL need not go on behind it.
  */
-void inspect(const Inspector *inspector, const char *name, const char *recorded, Lsn left_at,
+void inspect(const Inspector *inspector, const char *name, const Recorded *recorded, Lsn left_at,
              Inspection *ret_inspection);
 
 /* Reads a history file; memory is the arena's. An Inspection tells what is wrong with it. */

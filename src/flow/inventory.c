@@ -54,7 +54,7 @@ set_row(InventoryFile *file, const WalFile *row)
     file->lines++;
     file->recorded = row->size;
     file->compression = row->compression;
-    file->encrypted = row->encryption != NULL;
+    file->encryption = row->encryption;
 }
 
 static int
@@ -110,7 +110,7 @@ put_together(Inventory *inventory)
         if (files[i].lines) {
             last->recorded = files[i].recorded;
             last->compression = files[i].compression;
-            last->encrypted = files[i].encrypted;
+            last->encryption = files[i].encryption;
         }
         last->lines += files[i].lines;
     }

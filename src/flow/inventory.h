@@ -15,7 +15,7 @@ typedef struct InventoryFile {
     int64_t recorded;        /* bytes by its last line; -1: it has none */
     time_t mtime;            /* of the file in the archive */
     const char *compression; /* by its last line; static storage, NULL: none */
-    bool encrypted;          /* by its last line */
+    const char *encryption;  /* likewise */
     bool listed;             /* scratch: has a line still */
 } InventoryFile;
 

@@ -7,65 +7,11 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "cloud/digest.h"
-#include "flow/recode/reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
 enum { BLOCK = 256 << 10, HEAD = 4096 };
-
-/* Could these be the first bytes of such a file, not compressed? */
-static bool
-looks_plain(const char *text, const char *head, size_t size)
-{
-    static const char label[] = "START WAL LOCATION";
-    WalName name;
-    WalFacts facts;
-    char reason[WAL_REASON_ROOM];
-    wal_name_parse(text, &name);
-    switch (name.kind) {
-    case WAL_HISTORY:
-        return size == 0 || (head[0] >= '0' && head[0] <= '9' && memchr(head, '\t', size)) ||
-               head[0] == '#';
-    case WAL_LABEL:
-        return size >= sizeof(label) - 1 && memcmp(head, label, sizeof(label) - 1) == 0;
-    default:
-        return wal_header_check(head, size, &name, &facts, reason) != WAL_HEADER_UNKNOWN;
-    }
-}
-
-const CodecClass *
-recognise(const CustomCodec *custom, const char *name, const void *head, size_t size)
-{
-    if (custom->magic && size >= custom->magic_size &&
-        memcmp(head, custom->magic, custom->magic_size) == 0)
-        return codec_find("custom");
-    const CodecClass *class = codec_recognise(head, size);
-    return !class && custom->presumed && !looks_plain(name, head, size) ? codec_find("custom")
-                                                                        : class;
-}
-
-/* Such a message begins with a packet that holds the session key (RFC 4880, 4.2, 5.1 and 5.3): for
- * a public key (tag 1, version 3 or 6) or a passphrase (tag 3, version 4 to 6). */
-bool
-looks_encrypted(const void *head, size_t size)
-{
-    const uint8_t *bytes = head;
-    size_t lead = 0; /* of the packet's header */
-    int tag = 0;
-    if (size < 8 || !(bytes[0] & 0x80))
-        return false;
-    if (bytes[0] & 0x40) { /* new format */
-        tag = bytes[0] & 0x3f;
-        lead = bytes[1] < 192 ? 2 : bytes[1] < 224 ? 3 : bytes[1] == 255 ? 6 : 0;
-    } else {
-        tag = (bytes[0] >> 2) & 0x0f;
-        lead = (bytes[0] & 3) == 3 ? 0 : 1 + ((size_t)1 << (bytes[0] & 3));
-    }
-    int version = bytes[lead];
-    return lead > 0 && ((tag == 1 && (version == 3 || version == 6)) ||
-                        (tag == 3 && version >= 4 && version <= 6));
-}
 
 /* Records how the item's way ends before it is stored. */
 static bool
@@ -178,29 +124,37 @@ item_is_current(const Recipe *recipe, const Item *item)
     return lstat(path, &now) == 0 && file_unchanged(&item->source, &now);
 }
 
-/* Where the bytes of the source go while they are read: to a checker, a digest, a compressor, a
- * put, or to several */
+/* Where the bytes of the source go while they are read: to a checker, a digest, and through what
+ * compresses and what encrypts into the put, or to some of these. */
 typedef struct Stream {
     WalChecker *checker;
     Digest *digest;
-    Coder *coder; /* compresses into the put */
-    StorePut *put;
+    Coder *coder;
+    Coder *cipher;
+    StorePut *put; /* NULL: nowhere */
 } Stream;
 
 static int
-stream_block(const Stream *stream, const void *data, size_t size)
+stream_store(void *context, const void *data, size_t size)
+{
+    const Stream *stream = context;
+    if (stream->cipher)
+        return coder_push(stream->cipher, data, size);
+    return stream->put ? store_put_write(stream->put, data, size) : 0;
+}
+
+static int
+stream_block(Stream *stream, const void *data, size_t size)
 {
     if (stream->checker)
         TRY(wal_checker_push(stream->checker, data, size));
     if (stream->digest)
         TRY(digest_add(stream->digest, data, size));
-    if (stream->coder)
-        return coder_push(stream->coder, data, size);
-    return stream->put ? store_put_write(stream->put, data, size) : 0;
+    return stream->coder ? coder_push(stream->coder, data, size) : stream_store(stream, data, size);
 }
 
 static int
-stream_source(const Item *item, const Stream *stream)
+stream_source(const Item *item, Stream *stream)
 {
     AUTO(free) char *buffer = mem_alloc(BLOCK);
     int64_t total = 0;
@@ -208,7 +162,7 @@ stream_source(const Item *item, const Stream *stream)
     if (lseek(item->fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", item->wal.name);
     if (stream->coder)
-        TRY(coder_begin(stream->coder, item->source.st_size, store_put_write, stream->put));
+        TRY(coder_begin(stream->coder, item->source.st_size, stream_store, stream));
     do {
         TRY(stop_check());
         TRY(file_read(item->fd, buffer, BLOCK, item->wal.name, &got));
@@ -224,36 +178,56 @@ stream_source(const Item *item, const Stream *stream)
     return stream->coder ? coder_finish(stream->coder) : 0;
 }
 
+/* The program reads the source itself. What it writes goes straight into the archive, unless it is
+ * to be encrypted on the way. */
 static int
-run_program(const Recipe *recipe, const Item *item)
+run_program(const Recipe *recipe, const Item *item, Stream *stream)
 {
     if (lseek(item->fd, 0, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", item->wal.name);
-    int fd = store_put_fd(item->put);
-    if (fd < 0)
-        return fail(ERR_CONFIG,
-                    "compression '%s' is done by a program, and an archive in an object "
-                    "store needs one of the others",
-                    recipe->codec->name);
-    return program_recode(recipe->codec, true, recipe->level, &recipe->custom, item->fd, fd);
+    int fd = store_put_fd(stream->put);
+    if (!stream->cipher && fd >= 0)
+        return program_recode(recipe->codec, true, recipe->level, &recipe->custom, item->fd, fd);
+    AUTO(reader) Reader *reader = NULL;
+    AUTO(free) char *buffer = mem_alloc(BLOCK);
+    size_t got = 0;
+    TRY(reader_open_compressing(item->fd, recipe->codec, recipe->level, &recipe->custom, &reader));
+    do {
+        TRY(reader_read(reader, buffer, BLOCK, item->wal.name, &got));
+        TRY(stream_store(stream, buffer, got));
+    } while (got == BLOCK);
+    return 0;
 }
 
 static int
-fill_put(const Recipe *recipe, Coder **compressor, bool compress, Stream stream, Item *item)
+run_stream(const Recipe *recipe, Coder **compressor, Stream *stream, const Item *item)
 {
+    bool compress = recipe->codec && !item->class;
     bool program = compress && codec_is_program(recipe->codec);
-    stream.put = item->put;
     if (compress && !program) {
         if (!*compressor)
             TRY(compressor_new(recipe->codec, recipe->level, compressor));
-        stream.coder = *compressor;
+        stream->coder = *compressor;
     }
     if (!program)
-        return stream_source(item, &stream);
-    stream.put = NULL;
-    if (stream.checker)
-        TRY(stream_source(item, &stream));
-    return run_program(recipe, item);
+        return stream_source(item, stream);
+    if (stream->checker || stream->digest)
+        TRY(stream_source(item, &(Stream){.checker = stream->checker, .digest = stream->digest}));
+    return run_program(recipe, item, stream);
+}
+
+static int
+fill_put(const Recipe *recipe, Coder **compressor, Stream stream, const Item *item)
+{
+    AUTO(coder) Coder *cipher = NULL;
+    stream.put = item->put;
+    if (!recipe->cipher)
+        return run_stream(recipe, compressor, &stream, item);
+    TRY(encryptor_new(recipe->cipher, recipe->custom.keyring, item->wal.name, &cipher));
+    TRY(coder_begin(cipher, -1, store_put_write, item->put));
+    stream.cipher = cipher;
+    TRY(run_stream(recipe, compressor, &stream, item));
+    return coder_finish(cipher);
 }
 
 /* Somebody who still writes into the source would make us archive a mixture. */
@@ -277,6 +251,53 @@ digest_text(Digest *digest, char ret_sha256[OBJECT_SHA256_ROOM])
     return 0;
 }
 
+static int
+push_digest(void *context, const void *data, size_t size)
+{
+    TRY(stop_check());
+    return digest_add(context, data, size);
+}
+
+/* SHA-256 of the plain contents of the source */
+static int
+digest_source(const Recipe *recipe, const Item *item, char ret_sha256[OBJECT_SHA256_ROOM])
+{
+    AUTO(digest) Digest *digest = NULL;
+    TRY(digest_begin(DIGEST_SHA256, &digest));
+    if (lseek(item->fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", item->wal.name);
+    TRY(decode_any(item->fd, item->class, &recipe->custom, item->wal.name, push_digest, digest));
+    return digest_text(digest, ret_sha256);
+}
+
+/* Fills the put that was begun. The digest of the plain contents goes along with them, for
+ * comparing a duplicate by one question; and where who encrypts cannot decrypt, it is all by which
+ * one can be recognised. A source that is compressed already is decoded once more for it only then.
+ */
+static int
+transform(const Recipe *recipe, Coder **compressor, Stream stream, Item *item)
+{
+    AUTO(digest) Digest *digest = NULL;
+    bool locked = recipe->cipher && recipe->cipher->secret_apart;
+    if (locked && item->class)
+        TRY(digest_source(recipe, item, item->sha256));
+    else if ((locked || store_keeps_digests(recipe->store)) && !item->class)
+        TRY(digest_begin(DIGEST_SHA256, &digest));
+    stream.digest = digest;
+    TRY(fill_put(recipe, compressor, stream, item));
+    return digest ? digest_text(digest, item->sha256) : 0;
+}
+
+static WalChecker *
+checker_for(const Recipe *recipe, const Item *item)
+{
+    WalName name;
+    if (recipe->gate.level != VALIDATE_FULL || !item->facts.major || item->class)
+        return NULL;
+    wal_name_parse(item->wal.name, &name);
+    return wal_checker_new(&name, &item->facts);
+}
+
 /* An untransformed source on the archive's own file system is published by a second link to it, and
  * not by a rename: as long as the source has its name, the next pass knows that something may be
  * missing. */
@@ -284,41 +305,31 @@ static int
 bring(const Recipe *recipe, Coder **compressor, Item *item)
 {
     bool compress = recipe->codec && !item->class;
-    bool check_records = recipe->gate.level == VALIDATE_FULL && item->facts.major && !item->class;
     int adopted = STORE_CANNOT_LINK;
-    const CodecClass *codec = compress ? recipe->codec : item->class;
-    if (!compress)
+    /* An object's name says what it is compressed with; under the encryption nobody sees that. */
+    const CodecClass *codec = recipe->cipher ? NULL : compress ? recipe->codec : item->class;
+    if (!compress && !recipe->cipher)
         adopted = store_put_adopt(recipe->store, item->wal.name, item->fd, &item->put);
     if (adopted < 0)
         return adopted;
     if (adopted == STORE_CANNOT_LINK)
         TRY(store_put_begin(recipe->store, item->wal.name, codec ? codec->name : NULL, &item->put));
 
-    AUTO(digest) Digest *digest = NULL;
-    /* The digest of the plain contents goes along with them, for comparing a duplicate by one
-     * question. Of a source that is compressed already nobody has the plain contents here. */
-    if (store_keeps_digests(recipe->store) && !item->class)
-        TRY(digest_begin(DIGEST_SHA256, &digest));
-    Stream stream = {.digest = digest};
+    WalChecker *checker = checker_for(recipe, item);
     int result = 0;
-    if (check_records) {
-        WalName name;
-        wal_name_parse(item->wal.name, &name);
-        stream.checker = wal_checker_new(&name, &item->facts);
-    }
     if (adopted == STORE_CANNOT_LINK)
-        result = fill_put(recipe, compressor, compress, stream, item);
-    else if (stream.checker)
-        result = stream_source(item, &stream);
-    wal_checker_free(stream.checker);
+        result = transform(recipe, compressor, (Stream){.checker = checker}, item);
+    else if (checker)
+        result = stream_source(item, &(Stream){.checker = checker});
+    wal_checker_free(checker);
     TRY(result);
     TRY(check_unchanged(item));
-    if (digest)
-        TRY(digest_text(digest, item->sha256));
     TRY(store_put_finish(item->put, item->fd, &item->source, *item->sha256 ? item->sha256 : NULL,
                          &item->wal.size));
     if (compress)
         item->wal.compression = recipe->codec->name;
+    if (recipe->cipher)
+        item->wal.encryption = recipe->cipher->name;
     return 0;
 }
 
@@ -367,54 +378,13 @@ compare_contents(Reader *a, Reader *b, const char *name)
     return ITEM_SAME;
 }
 
-/* Reads the first bytes of an archived file and goes back: what was it compressed with, or was it
- * encrypted? */
-static int
-recognise_file(const CustomCodec *custom, int fd, const char *name, const CodecClass **ret_class,
-               bool *ret_encrypted)
-{
-    char head[HEAD];
-    size_t got = 0;
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return fail_errno("seek in '%s'", name);
-    TRY(file_read(fd, head, sizeof(head), name, &got));
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return fail_errno("seek in '%s'", name);
-    *ret_encrypted = looks_encrypted(head, got);
-    *ret_class = *ret_encrypted ? NULL : recognise(custom, name, head, got);
-    return 0;
-}
-
-/* By the site's archive_command: then the two can be compared as they are. */
-static bool
-source_is_encrypted(const Item *item)
-{
-    char head[16];
-    return pread(item->fd, head, sizeof(head), 0) == sizeof(head) &&
-           looks_encrypted(head, sizeof(head));
-}
-
-static int
-push_digest(void *context, const void *data, size_t size)
-{
-    TRY(stop_check());
-    return digest_add(context, data, size);
-}
-
 static int
 compare_digest(const Recipe *recipe, const Item *item, const char *archived)
 {
     char ours[OBJECT_SHA256_ROOM];
-    AUTO(digest) Digest *digest = NULL;
     memcpy(ours, item->sha256, sizeof(ours));
-    if (!*ours) {
-        TRY(digest_begin(DIGEST_SHA256, &digest));
-        if (lseek(item->fd, 0, SEEK_SET) < 0)
-            return fail_errno("seek in '%s'", item->wal.name);
-        TRY(decode_any(item->fd, item->class, &recipe->custom, item->wal.name, push_digest,
-                       digest));
-        TRY(digest_text(digest, ours));
-    }
+    if (!*ours)
+        TRY(digest_source(recipe, item, ours));
     return strcmp(ours, archived) == 0 ? ITEM_SAME : ITEM_DIFFERENT;
 }
 
@@ -436,49 +406,119 @@ item_compare(const Recipe *recipe, const Item *item)
     return item_compare_with(recipe, item, fd);
 }
 
-int
-item_compare_with(const Recipe *recipe, const Item *item, int fd)
+/* Why a content could not be opened: an encrypted one waits for who has its key, as errors/ would
+ * fill with good WAL. */
+static int
+fail_locked(void)
+{
+    Error error = *error_last();
+    return hint(fail(error.class,
+                     "the archived copy is encrypted and cannot be compared with this file: %s",
+                     error.text),
+                "give this account the key, or remove the file if you are sure that it was "
+                "archived");
+}
+
+/* Through what compressed and encrypted them */
+static int
+compare_plain(const Recipe *recipe, const Item *item, Content *content)
 {
     AUTO(reader) Reader *source = NULL;
     AUTO(reader) Reader *archived = NULL;
-    const CodecClass *class = NULL;
-    bool encrypted = false;
+    if (lseek(item->fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", item->wal.name);
+    TRY(reader_open(item->fd, item->class, &recipe->custom, &source));
+    TRY(reader_open(content->fd, content->class, &recipe->custom, &archived));
+    int result = compare_contents(source, archived, item->wal.name);
+    reader_close(take(archived)); /* before what it reads from */
+    if (result < 0)
+        return content_finish(content, result);
+    /* It may only seem to differ, because it could not be decrypted to its end. */
+    int ended = content_finish(content, 0);
+    if (ended < 0 && error_last()->class == ERR_DATA) {
+        log_error("the archived copy of '%s' is damaged: %s", item->wal.name, error_last()->text);
+        return ITEM_DIFFERENT;
+    }
+    TRY(wrap(ended, "archived copy"));
+    return result;
+}
+
+/* The bytes as they are: what the site's archive_command encrypted and sent twice */
+static int
+compare_stored(const Item *item, int fd)
+{
+    AUTO(reader) Reader *source = NULL;
+    AUTO(reader) Reader *archived = NULL;
+    if (lseek(item->fd, 0, SEEK_SET) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return fail_errno("seek in '%s'", item->wal.name);
+    TRY(reader_open(item->fd, NULL, NULL, &source));
+    TRY(reader_open(fd, NULL, NULL, &archived));
+    return compare_contents(source, archived, item->wal.name);
+}
+
+static int
+is_encrypted(int fd, const char *name, bool *ret_encrypted)
+{
+    char head[CIPHER_HEAD];
+    ssize_t got = pread(fd, head, sizeof(head), 0);
+    if (got < 0)
+        return fail_errno("read '%s'", name);
+    *ret_encrypted = cipher_recognise(head, (size_t)got);
+    return 0;
+}
+
+int
+item_compare_with(const Recipe *recipe, const Item *item, int fd)
+{
+    bool source_encrypted = false, encrypted = false;
     struct stat st;
     if (fstat(fd, &st) < 0)
         return fail_errno("stat '%s'", item->wal.name);
     /* The other link of a file that a crash left with both its names */
     if (st.st_dev == item->source.st_dev && st.st_ino == item->source.st_ino)
         return ITEM_SAME;
-    TRY(recognise_file(&recipe->custom, fd, item->wal.name, &class, &encrypted));
-    if (encrypted && !source_is_encrypted(item))
-        return hint(fail(ERR_UNSUPPORTED,
-                         "the archived copy is encrypted and cannot be compared with this file"),
-                    "remove the file if you are sure that it was archived");
-    if (lseek(item->fd, 0, SEEK_SET) < 0)
-        return fail_errno("seek in '%s'", item->wal.name);
-    TRY(reader_open(item->fd, item->class, &recipe->custom, &source));
-    TRY(reader_open(fd, class, &recipe->custom, &archived));
-    return compare_contents(source, archived, item->wal.name);
+    TRY(is_encrypted(item->fd, item->wal.name, &source_encrypted));
+    TRY(is_encrypted(fd, item->wal.name, &encrypted));
+    int stored = encrypted && source_encrypted ? compare_stored(item, fd) : ITEM_DIFFERENT;
+    if (stored != ITEM_DIFFERENT)
+        return stored;
+    AUTO(content) Content content = CONTENT_NONE;
+    int opened = content_open(fd, item->wal.name, &recipe->custom, &content);
+    if (opened < 0 && encrypted)
+        return source_encrypted ? ITEM_DIFFERENT : fail_locked();
+    TRY(opened);
+    return compare_plain(recipe, item, &content);
+}
+
+/* What an encrypted file is compressed with is known to who can decrypt it. */
+static const CodecClass *
+class_inside(const Store *store, const CustomCodec *custom, const char *name)
+{
+    AUTO(close) int fd = -1;
+    AUTO(content) Content content = CONTENT_NONE;
+    bool known = store_read_head(store, name, STORE_HEAD, &fd) == 0 &&
+                 content_open(fd, name, custom, &content) == 0;
+    return known ? content.class : NULL;
 }
 
 int
 archived_row(const Store *store, const CustomCodec *custom, const char *name, WalFile *ret_row)
 {
     AUTO(close) int fd = -1;
-    const CodecClass *class = NULL;
-    bool encrypted = false;
+    Content content = CONTENT_NONE;
     struct stat st;
     int found = store_stat(store, name, &st);
     if (found == 0)
-        found = store_read_head(store, name, HEAD, &fd);
+        found = store_read_head(store, name, CONTENT_HEAD, &fd);
     if (found != 0)
         return found;
-    TRY(recognise_file(custom, fd, name, &class, &encrypted));
+    TRY(content_open_stored(fd, name, custom, &content));
+    const CodecClass *class = content.cipher ? class_inside(store, custom, name) : content.class;
     *ret_row = (WalFile){.kind = wal_kind(name),
                          .size = st.st_size,
                          .mtime = st.st_mtim,
                          .compression = class ? class->name : NULL,
-                         .encryption = encrypted ? "gpg" : NULL};
+                         .encryption = content.cipher ? content.cipher->name : NULL};
     snprintf(ret_row->name, sizeof(ret_row->name), "%s", name);
     return 0;
 }

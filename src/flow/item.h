@@ -4,6 +4,7 @@
 #ifndef WALDEN_FLOW_ITEM_H
 #define WALDEN_FLOW_ITEM_H
 
+#include "flow/content.h"
 #include "flow/gate.h"
 #include "flow/store/store.h"
 
@@ -41,6 +42,7 @@ typedef struct Recipe {
     Store *store;
     const CodecClass *codec; /* to compress with; NULL: none */
     int level;
+    const CipherClass *cipher; /* to encrypt with; NULL: not at all */
     CustomCodec custom;
     Gate gate;
 } Recipe;
@@ -61,7 +63,8 @@ bool item_is_current(const Recipe *recipe, const Item *item);
 void item_store(const Recipe *recipe, Coder **compressor, Item *item);
 
 /* Compares an open source file with what the archive has under the name: ITEM_SAME, ITEM_DIFFERENT,
- * or <0. */
+ * or <0. What is encrypted, and cannot be decrypted, cannot be compared unless its digest
+ * was recorded. */
 int item_compare(const Recipe *recipe, const Item *item);
 
 /* The same with another open file in place of the archived one. */
@@ -69,13 +72,6 @@ int item_compare_with(const Recipe *recipe, const Item *item, int fd);
 
 /* What the archive has under the name, as its catalog row says it; STORE_MISSING. */
 int archived_row(const Store *store, const CustomCodec *custom, const char *name, WalFile *ret_row);
-
-/* Which codec wrote a file that begins so: the site's custom magic goes before the known ones. */
-const CodecClass *
-recognise(const CustomCodec *custom, const char *name, const void *head, size_t size);
-
-/* Does a file that begins so hold an OpenPGP message, encrypted to a key or with a passphrase? */
-bool looks_encrypted(const void *head, size_t size);
 
 /* Gives back what the item holds; an unpublished put leaves no trace. */
 void item_done(Item *item);

@@ -87,7 +87,7 @@ ask_archive(const Put *put)
     if (found == STORE_MISSING)
         return NOT_THERE;
     TRY(found);
-    int result = item_compare_with(&put->recipe, &put->item, fd);
+    int result = item_compare(&put->recipe, &put->item);
     if (result == ITEM_SAME)
         result = sync_archived(put);
     return wrap(result, "'%s'", name);

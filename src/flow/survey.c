@@ -6,12 +6,10 @@
 #include "base/log.h"
 #include "config/retention.h"
 #include "flow/backups.h"
-#include "flow/custom.h"
-#include "flow/item.h"
-#include "flow/recode/reader.h"
+#include "flow/content.h"
 #include "wal/page.h"
 
-enum { HEAD = 64, HISTORY_SIZE_MAX = 1 << 20 };
+enum { HISTORY_SIZE_MAX = 1 << 20 };
 
 /* What the policy keeps: rows not older than a time, or, with an excess, those that were archived
  * after so many bytes; with neither, nothing. */
@@ -47,27 +45,27 @@ read_catalog(Survey *survey, time_t since, int64_t excess)
     return 0;
 }
 
-/* The beginning of an archived file's plain contents. STORE_MISSING, or SURVEY_OPAQUE when it is
- * encrypted. */
+/* The beginning of an archived file's plain contents. STORE_MISSING, or SURVEY_OPAQUE when it
+ * cannot be decrypted. */
 enum { SURVEY_OPAQUE = 2 };
 
 static int
 read_archived(const Survey *survey, const char *name, void *buffer, size_t size, size_t *ret_got)
 {
-    char head[HEAD];
     AUTO(close) int fd = -1;
+    AUTO(content) Content content = CONTENT_NONE;
     AUTO(reader) Reader *reader = NULL;
     int found = store_read_head(survey->store, name, STORE_HEAD, &fd);
     if (found != 0)
         return found;
-    ssize_t got = pread(fd, head, sizeof(head), 0);
-    if (got < 0)
-        return fail_errno("read '%s'", name);
-    if (looks_encrypted(head, (size_t)got))
+    int opened = content_open(fd, name, &survey->custom, &content);
+    if (opened < 0 && (error_last()->class == ERR_CONFIG || error_last()->class == ERR_UNSUPPORTED))
         return SURVEY_OPAQUE;
-    const CodecClass *class = recognise(&survey->custom, name, head, (size_t)got);
-    TRY(reader_open(fd, class, &survey->custom, &reader));
-    return reader_read(reader, buffer, size, name, ret_got);
+    TRY(opened);
+    TRY(reader_open(content.fd, content.class, &survey->custom, &reader));
+    int result = reader_read(reader, buffer, size, name, ret_got);
+    reader_close(take(reader)); /* before what it reads from */
+    return result == 0 && *ret_got == size ? 0 : content_finish(&content, result);
 }
 
 /* From the header of the newest segment, unless a backup has said it. */

@@ -118,7 +118,7 @@ verify_finding(VerifyRun *run, const char *name, const Inspection *found)
     int loss = verify_loss(run, name);
     if (found->state == INSPECT_OPAQUE)
         verify_problem(run, VERIFY_OPAQUE, name, loss,
-                       found->encrypted ? "verify it with what can decrypt it"
+                       found->encrypted ? "verify it where its key is at hand"
                                         : "verify it with what has written it",
                        "%s", found->reason);
     else if (found->state == INSPECT_UNREADABLE)

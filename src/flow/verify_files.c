@@ -43,8 +43,10 @@ work(void *context, size_t item, int worker)
     (void)worker;
     wal_name_parse(file->name, &name);
     const CoverageTimeline *timeline = coverage_timeline(run->result->coverage, name.timeline);
-    inspect(&run->inspector, file->name, file->recorded >= 0 ? file->compression : NULL,
-            timeline ? timeline->left_at : 0, &contents->findings[item % contents->window]);
+    const Recorded recorded = {.compression = file->recorded >= 0 ? file->compression : NULL,
+                               .encryption = file->recorded >= 0 ? file->encryption : NULL};
+    inspect(&run->inspector, file->name, &recorded, timeline ? timeline->left_at : 0,
+            &contents->findings[item % contents->window]);
 }
 
 /* Does the segment belong to this archive, and to its timeline? */

@@ -258,6 +258,11 @@ check_configuration(Checker *c)
     const StrList *messages = &c->server->messages;
     bool codec = try_codec(c->server) == 0;
     row(c, "compression settings", codec, "%s", codec ? "" : error_last()->text);
+    if (c->server->encryption) {
+        int64_t limit = c->server->check_timeout;
+        bool cipher = cipher_try(c->server, limit > 0 ? limit * 1000 : 0) == 0;
+        row(c, "encryption", cipher, "%s", cipher ? "" : error_last()->text);
+    }
     if (c->server->disabled)
         row(c, "configuration", false, "%s",
             messages->count ? messages->items[0] : "this server is disabled");

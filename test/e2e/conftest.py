@@ -11,6 +11,7 @@ from azurite import Azurite
 from bucket import Bucket
 from faults import Clock
 from home import WALDEN, Home
+from keys import Keyring
 from objectstore import Ceph, Swift
 from parcels import Ssh
 from pg import Postgres, short_directory
@@ -27,6 +28,7 @@ def pytest_configure(config):
 def pytest_sessionstart(session):
     if not os.access(WALDEN, os.X_OK):
         pytest.exit(f"no program '{WALDEN}': run ./dev build, or set WALDEN", returncode=2)
+    os.environ["GNUPGHOME"] = str(Keyring().path)  # never that of the account
 
 
 @pytest.fixture

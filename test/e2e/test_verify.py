@@ -13,6 +13,7 @@ import pytest
 
 from faults import fault_environment
 from home import WALDEN, Home
+from keys import Keyring
 from pg import Postgres, restored, short_directory
 from wal import MIB, make_wal, segment_names
 
@@ -323,7 +324,8 @@ def test_encrypted(site):
     """Nobody can say whether it is sound: then verify does not, either."""
     home = site()
     names = segments(home)[1:4]
-    message = b"\x85\x01\x8c\x03" + os.urandom(5000)
+    keyring = Keyring()
+    message = keyring.encrypt(os.urandom(5000), keyring.make("elsewhere"))
     for name in names:
         home.stored(name).write_bytes(message)
     home.walden("rebuild-xlogdb", "main")

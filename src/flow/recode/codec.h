@@ -89,6 +89,7 @@ typedef struct CustomCodec {
                     */
     const char *path_prefix; /* before PATH, or NULL */
     int64_t timeout_ms;      /* after which a program that still runs is ended; 0: never */
+    struct Keyring *keyring; /* for what is encrypted, see cipher.h; NULL: there is none */
 } CustomCodec;
 
 /* Codecs that are programs: "pigz" for compressing (decompressor_new works for it), "custom" for

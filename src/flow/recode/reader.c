@@ -23,6 +23,8 @@ struct Reader {
     int source_fd, pipe_end;
     const CodecClass *class;
     const CustomCodec *custom;
+    bool compresses;
+    int level;
     int result;
     Error error;
 };
@@ -61,9 +63,9 @@ static void *
 run_decoder(void *argument)
 {
     Reader *reader = argument;
-    if (is_custom(reader->class))
-        reader->result = program_recode(reader->class, false, 0, reader->custom, reader->source_fd,
-                                        reader->pipe_end);
+    if (reader->compresses || is_custom(reader->class))
+        reader->result = program_recode(reader->class, reader->compresses, reader->level,
+                                        reader->custom, reader->source_fd, reader->pipe_end);
     else
         reader->result =
             decode_file(reader->source_fd,
@@ -101,6 +103,18 @@ start_decoder(Reader *reader)
     return 0;
 }
 
+/* Takes over the reader. */
+static int
+start(Reader *reader, bool decoder, Reader **ret_reader)
+{
+    int result = decoder ? start_decoder(reader) : 0;
+    if (result < 0)
+        free(reader);
+    else
+        *ret_reader = reader;
+    return result;
+}
+
 int
 reader_open(int fd, const CodecClass *class, const CustomCodec *custom, Reader **ret_reader)
 {
@@ -108,12 +122,20 @@ reader_open(int fd, const CodecClass *class, const CustomCodec *custom, Reader *
     reader->fd = reader->source_fd = fd;
     reader->class = class;
     reader->custom = custom;
-    int result = class && strcmp(class->name, "none") != 0 ? start_decoder(reader) : 0;
-    if (result < 0)
-        free(reader);
-    else
-        *ret_reader = reader;
-    return result;
+    return start(reader, class && strcmp(class->name, "none") != 0, ret_reader);
+}
+
+int
+reader_open_compressing(int fd, const CodecClass *class, int level, const CustomCodec *custom,
+                        Reader **ret_reader)
+{
+    Reader *reader = mem_alloc(sizeof(*reader));
+    reader->source_fd = fd;
+    reader->class = class;
+    reader->custom = custom;
+    reader->compresses = true;
+    reader->level = level;
+    return start(reader, true, ret_reader);
 }
 
 static void

@@ -12,6 +12,11 @@ typedef struct Reader Reader;
  * reader. */
 int reader_open(int fd, const CodecClass *class, const CustomCodec *custom, Reader **ret_reader);
 
+/* The other way round: reads what the program that this class is (codec_is_program) makes of the
+ * plain contents of the file. */
+int reader_open_compressing(int fd, const CodecClass *class, int level, const CustomCodec *custom,
+                            Reader **ret_reader);
+
 /* Fills the buffer unless the contents end before: *ret_got < size means the end. A stream that is
  * damaged or cut off is ERR_DATA, told at the latest with the end. name is for messages. */
 int reader_read(Reader *reader, void *buffer, size_t size, const char *name, size_t *ret_got);

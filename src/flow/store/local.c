@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/xattr.h>
 
 enum { WRITE_AHEAD = 4 << 20 };
 
@@ -207,19 +208,47 @@ local_put_write(StorePut *base, const void *data, size_t size)
     return 0;
 }
 
+/* Beside the contents, in the inode: it is synced, moved and removed with the file. Where the file
+ * system has no place for it, it is not known later. */
+static const char digest_attribute[] = "user.walden.sha256";
+
+static void
+keep_digest(const LocalPut *put, const char *sha256)
+{
+    if (sha256)
+        (void)fsetxattr(put->file.fd, digest_attribute, sha256, strlen(sha256), 0);
+    else /* the source may have had one */
+        (void)fremovexattr(put->file.fd, digest_attribute);
+}
+
+static int
+local_digest(const Store *store, const char *name, char ret_sha256[OBJECT_SHA256_ROOM])
+{
+    char text[OBJECT_SHA256_ROOM];
+    AUTO(free) char *path = local_path_of(local(store), name);
+    ssize_t size = getxattr(path, digest_attribute, text, sizeof(text));
+    if (size < 0 && errno == ENOENT)
+        return STORE_MISSING;
+    if (size != OBJECT_SHA256_ROOM - 1)
+        return STORE_UNKNOWN;
+    memcpy(ret_sha256, text, (size_t)size);
+    ret_sha256[size] = '\0';
+    return 0;
+}
+
 static int
 local_put_finish(StorePut *base, int source_fd, const struct stat *source, const char *sha256,
                  int64_t *ret_size)
 {
     LocalPut *put = (LocalPut *)base;
     struct stat st;
-    (void)sha256;
     /* An adopted file may never have been synced by whoever wrote it. That is all there is to do
      * for it, so here, where it is done for several files at once. */
     if (put->adopted)
         TRY(file_sync(put->file.fd, put->file.name));
     else
         TRY(file_copy_attributes(source_fd, source, put->file.fd, put->file.name));
+    keep_digest(put, sha256);
     if (fstat(put->file.fd, &st) < 0)
         return fail_errno("stat '%s'", put->file.name);
     start_writing(put); /* until it is published the disk has some time */
@@ -294,6 +323,7 @@ static const StoreClass local_class = {
     .stat = local_stat,
     .holds = local_holds,
     .read = local_read,
+    .digest = local_digest,
     .put_begin = local_put_begin,
     .put_adopt = local_put_adopt,
     .put_fd = local_put_fd,

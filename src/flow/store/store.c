@@ -75,7 +75,7 @@ store_digest(const Store *store, const char *name, char ret_sha256[OBJECT_SHA256
 bool
 store_keeps_digests(const Store *store)
 {
-    return store->class->digest;
+    return store->class->remote;
 }
 
 int

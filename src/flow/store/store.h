@@ -76,7 +76,8 @@ int store_read_head(const Store *store, const char *name, size_t size, int *ret_
 enum { STORE_UNKNOWN = 2 };
 int store_digest(const Store *store, const char *name, char ret_sha256[OBJECT_SHA256_ROOM]);
 
-/* Does the archive keep digests? Then store_put_finish should have one. */
+/* Does the archive keep the digest of every file? Then store_put_finish should have one. (A
+ * directory keeps what it is given.) */
 bool store_keeps_digests(const Store *store);
 
 /* Before a put: is something archived under the name already? 0 when it is, STORE_MISSING when not.

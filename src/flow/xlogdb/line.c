@@ -59,6 +59,15 @@ codec_name(const char *text)
     return "custom";
 }
 
+/* Likewise. What Barman will be able to encrypt with one day is encrypted all the same. */
+static const char *
+cipher_name(const char *text)
+{
+    if (strcmp(text, "None") == 0)
+        return NULL;
+    return strcmp(text, "aead") == 0 ? "aead" : "gpg";
+}
+
 /* "1700000037.623456", as nearly all times are written; strtod would be half of reading a catalog.
  */
 static bool
@@ -149,7 +158,7 @@ xlogdb_line_parse(const char *line, size_t length, WalFile *ret_row)
         !parse_time(fields[2], &row.mtime))
         return false;
     row.compression = count > 3 ? codec_name(fields[3]) : NULL;
-    row.encryption = count > 4 && strcmp(fields[4], "None") != 0 ? "gpg" : NULL;
+    row.encryption = count > 4 ? cipher_name(fields[4]) : NULL;
     *ret_row = row;
     return true;
 }
@@ -164,7 +173,8 @@ xlogdb_line_is_whole(const char *line, int columns)
     if (tabs != columns - 1)
         return false;
     if (columns == 5)
-        return strcmp(last + 1, "None") == 0 || strcmp(last + 1, "gpg") == 0;
+        return strcmp(last + 1, "None") == 0 || strcmp(last + 1, "gpg") == 0 ||
+               strcmp(last + 1, "aead") == 0;
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (strcmp(last + 1, names[i]) == 0)
             return true;

@@ -86,6 +86,20 @@ xlogdb_exists(XlogDb *db)
 }
 
 int
+xlogdb_can_say_encrypted(XlogDb *db)
+{
+    choose_form(db);
+    if (db->columns > 4)
+        return 0;
+    return hint(
+        fail(ERR_UNSUPPORTED,
+             "catalog '%s' is of a Barman before 3.13 and cannot say that a file is encrypted",
+             db->path),
+        "run rebuild-xlogdb with a newer Barman, or remove the catalog and run "
+        "rebuild-xlogdb, if there is no Barman any more; or turn encryption off");
+}
+
+int
 catalog_lock(XlogDb *db, LockKind kind, Lock *ret_lock)
 {
     pid_t holder = 0;
@@ -174,11 +188,10 @@ format_rows(const XlogDb *db, const WalFile *rows, size_t count, Str *lines)
     char line[XLOGDB_LINE_ROOM];
     for (size_t i = 0; i < count; i++) {
         if (rows[i].encryption && db->columns == 4)
-            return hint(fail(ERR_UNSUPPORTED,
-                             "catalog '%s' is of a Barman before 3.13 and cannot say "
-                             "that '%s' is encrypted",
-                             db->path, rows[i].name),
-                        "run rebuild-xlogdb with a newer Barman, or turn encryption off");
+            return fail(ERR_UNSUPPORTED,
+                        "catalog '%s' is of a Barman before 3.13 and cannot say that '%s' is "
+                        "encrypted",
+                        db->path, rows[i].name);
         str_append_part(lines, line, xlogdb_line_format(&rows[i], db->columns, line));
     }
     return 0;

@@ -41,6 +41,9 @@ const char *xlogdb_path(XlogDb *db);
 /* True once a catalog file is there. */
 bool xlogdb_exists(XlogDb *db);
 
+/* ERR_UNSUPPORTED when the catalog has no column for what a file is encrypted with. */
+int xlogdb_can_say_encrypted(XlogDb *db);
+
 /* Appends the rows and returns when they are durable: all of them or, on failure, none. Creates the
  * file when it is missing. Waits for the lock up to its deadline, then ERR_BUSY.
  *

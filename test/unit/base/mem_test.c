@@ -103,6 +103,29 @@ test_arena(void **state)
     assert_string_equal(arena_dup_part(arena, "abcdef", 3), "abc");
 }
 
+static char ended[8];
+
+static void
+append_digit(void *object)
+{
+    const char *digit = object;
+    size_t length = strlen(ended);
+    ended[length] = *digit;
+}
+
+static void
+test_arena_endings(void **state)
+{
+    (void)state;
+    Arena *arena = arena_new();
+    arena_on_free(arena, append_digit, arena_dup(arena, "1"));
+    arena_alloc(arena, 1 << 20);
+    arena_on_free(arena, append_digit, arena_dup(arena, "2"));
+    assert_string_equal(ended, "");
+    arena_free(arena);
+    assert_string_equal(ended, "21");
+}
+
 int
 main(void)
 {
@@ -111,6 +134,7 @@ main(void)
         cmocka_unit_test(test_hook_that_gives_memory_back),
         cmocka_unit_test(test_exit_code_is_none_of_a_missing_file),
         cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_endings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,7 @@ static const struct {
 } lines[] = {
     {SEG "\t16777216\t1704067200.0\tNone\tNone\n", true, 16777216, NULL, NULL},
     {SEG "\t16777216\t1704067200.0\tgzip\tgpg\n", true, 16777216, "gzip", "gpg"},
+    {SEG "\t16777216\t1704067200.0\tzstd\taead\n", true, 16777216, "zstd", "aead"},
     {SEG "\t16777216\t1704067200.0\tgzip\n", true, 16777216, "gzip", NULL},
     {SEG "\t16777216\t1704067200.0\n", true, 16777216, NULL, NULL},
     {SEG "\t16777216\t1704067200.0", true, 16777216, NULL, NULL},

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/user.h"
 #include "command/client.h"
+#include "command/cloud_client.h"
 #include "command/command.h"
 #include "command/options.h"
 #include "version.h"
@@ -186,6 +187,9 @@ static const struct {
     const char *name;
     int (*main)(int argc, char **argv);
 } programs[] = {
+    {"barman-cloud-check-wal-archive", cloud_check_main},
+    {"barman-cloud-wal-archive", cloud_wal_archive_main},
+    {"barman-cloud-wal-restore", cloud_wal_restore_main},
     {"barman-wal-archive", client_wal_archive},
     {"barman-wal-restore", client_wal_restore},
 };

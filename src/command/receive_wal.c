@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "command/task.h"
-#include "flow/growing.h"
 #include "flow/intake/receiver.h"
+#include "flow/shipper.h"
 #include "flow/xlogdb/xlogdb.h"
 #include "wal/name.h"
 

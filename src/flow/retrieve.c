@@ -72,7 +72,7 @@ try_pieces(const Search *search)
     AUTO(close) int fd = -1;
     if (!what->partial || !store_is_remote(search->store) || wal_kind(what->name) != WAL_SEGMENT)
         return RETRIEVE_MISSING;
-    int found = growing_assemble(search->store, what->name, &fd);
+    int found = growing_assemble(search->store, search->custom.keyring, what->name, &fd);
     if (found == GROWING_NONE)
         return RETRIEVE_MISSING;
     TRY(found);

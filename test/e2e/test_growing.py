@@ -43,7 +43,7 @@ def position(lsn):
 def pieces(bucket):
     """[(segment, offset, length)] in order."""
     keys = [key.removeprefix(PARTIAL) for key in bucket.keys(PARTIAL)]
-    return [(key[:24], *(int(number, 16) for number in key[25:].split("-"))) for key in keys]
+    return [(key[:24], *(int(number, 16) for number in key[25:42].split("-"))) for key in keys]
 
 
 def shipped(bucket):
@@ -59,15 +59,22 @@ def shipped(bucket):
     return (int(newest[8:16], 16) << 32) + int(newest[16:], 16) * MIB + end
 
 
-def test_the_host_is_lost(site, bucket, workdir):
+@pytest.mark.parametrize("encryption", [None, "aead"])
+def test_the_host_is_lost(site, bucket, workdir, encryption):
     """Server and archiver are gone; what a second passed over is there."""
     server = site.postgres
+    (workdir / "key").write_text("5a" * 32)
+    (workdir / "key").chmod(0o600)
+    give(workdir / "key")
+    site.configure(encryption=encryption, encryption_key_file=encryption and workdir / "key")
     with receiver(site):
         backup = server.base_backup(workdir / "restored" / "data")
         for value in range(3):
             end = insert(site, value)
             wait_for(lambda: shipped(bucket) >= end, timeout=30)
         assert len(pieces(bucket)) >= 3
+        plain = [bucket.get(key)[:2] == b"\x10\xd1" for key in bucket.keys(PARTIAL) if "/00000000-" in key]
+        assert plain and all(plain) == (encryption is None)
         server.switch_wal()
         end = insert(site, 99)
         wait_for(lambda: shipped(bucket) >= end, timeout=30)

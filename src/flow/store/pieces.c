@@ -20,7 +20,8 @@ static char *
 key_of(const CloudStore *store, const Piece *piece)
 {
     AUTO(free) char *folder = folder_of(store, piece->name);
-    return mem_printf("%s%08X-%08X", folder, piece->offset, piece->length);
+    return mem_printf("%s%08X-%08X%s%s", folder, piece->offset, piece->length,
+                      *piece->cipher ? "." : "", piece->cipher);
 }
 
 int
@@ -64,12 +65,14 @@ visit_key(void *context, const char *key, const ObjectInfo *info)
     Lsn numbers = 0; /* two of 32 bits, as an LSN has them */
     (void)info;
     if (!slash || (size_t)(slash - relative) >= sizeof(piece.name) ||
-        strlen(slash + 1) != strlen(extent))
+        strlen(slash + 1) < strlen(extent))
         return 0;
     memcpy(piece.name, relative, (size_t)(slash - relative));
-    memcpy(extent, slash + 1, sizeof(extent));
-    if (extent[8] != '-')
+    memcpy(extent, slash + 1, strlen(extent));
+    const char *end = slash + 1 + strlen(extent);
+    if (extent[8] != '-' || (*end && *end != '.') || strlen(end) > sizeof(piece.cipher))
         return 0;
+    snprintf(piece.cipher, sizeof(piece.cipher), "%s", *end ? end + 1 : "");
     extent[8] = '/';
     if (wal_kind(piece.name) != WAL_SEGMENT || !lsn_parse(extent, &numbers))
         return 0;

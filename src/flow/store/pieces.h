@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Pieces of segments that are still growing, in an object store: so that losing the host that
  * receives them loses seconds. A piece is an object PREFIX/SERVER/partial/NAME/OFFSET-LENGTH, both
- * in hex and of the plain segment; in wals/, where archived files are looked for, nothing is seen
- * of them. Only for remote stores. */
+ * in hex and of the plain segment, with ".gpg" or ".aead" when it is encrypted; in wals/, where
+ * archived files are looked for, nothing is seen of them. Only for remote stores. */
 #ifndef WALDEN_FLOW_STORE_PIECES_H
 #define WALDEN_FLOW_STORE_PIECES_H
 
@@ -11,9 +11,10 @@
 typedef struct Piece {
     char name[WAL_NAME_ROOM]; /* of the segment */
     uint32_t offset, length;  /* bytes of it */
+    char cipher[8];           /* what it is encrypted with, "" for plain; ends the key */
 } Piece;
 
-/* Brings these bytes, which may be another form of what the piece says, to the store. Done, too,
+/* Brings these bytes, which the piece is when it is encrypted, to the store. Done, too,
  * when it has the piece already: WAL does not change. */
 int piece_put(Store *store, const Piece *piece, const void *data, size_t size);
 

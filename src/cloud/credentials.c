@@ -100,6 +100,9 @@ find_grant(Credentials *credentials, int64_t deadline, AwsGrant *ret_grant)
     if (result == GRANT_NONE)
         result = grant_from_web_identity(profile, credentials->http, deadline, ret_grant);
     if (result == GRANT_NONE)
+        result =
+            grant_from_role(profile, credentials->http, credentials->local, deadline, ret_grant);
+    if (result == GRANT_NONE)
         result = grant_from_profile(profile, ret_grant);
     if (result == GRANT_NONE)
         result = grant_from_program(profile, deadline, ret_grant);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Amazon's keys, from the places where its own tools look, in their order: environment, web
- * identity, shared files with profiles, a program that the profile names, the container's and the
- * machine's metadata service. Keys that expire are fetched anew in time. Messages never have a
- * secret in them. */
+ * identity, shared files with profiles and roles, a program that the profile names, the container's
+ * and the machine's metadata service. Keys that expire are fetched anew in time. Messages never
+ * have a secret in them. */
 #ifndef WALDEN_CLOUD_CREDENTIALS_H
 #define WALDEN_CLOUD_CREDENTIALS_H
 

@@ -109,8 +109,8 @@ grant(const char *access_key, const char *secret_key, const char *token, const c
     return 0;
 }
 
-static const char *
-variable(const char *name)
+const char *
+aws_variable(const char *name)
 {
     const char *value = getenv(name);
     return value && *value ? value : NULL;
@@ -119,9 +119,9 @@ variable(const char *name)
 int
 grant_from_environment(AwsGrant *ret_grant)
 {
-    const char *token = variable("AWS_SESSION_TOKEN");
-    return grant(variable("AWS_ACCESS_KEY_ID"), variable("AWS_SECRET_ACCESS_KEY"),
-                 token ? token : variable("AWS_SECURITY_TOKEN"), "the environment", ret_grant);
+    const char *token = aws_variable("AWS_SESSION_TOKEN");
+    return grant(aws_variable("AWS_ACCESS_KEY_ID"), aws_variable("AWS_SECRET_ACCESS_KEY"),
+                 token ? token : aws_variable("AWS_SECURITY_TOKEN"), "the environment", ret_grant);
 }
 
 int
@@ -129,7 +129,7 @@ grant_from_profile(const AwsProfile *profile, AwsGrant *ret_grant)
 {
     AUTO(free) char *place = mem_printf("the profile '%s'", profile->name);
     const char *access_key = aws_profile_setting(profile, "aws_access_key_id");
-    static const char *const foreign[] = {"role_arn", "sso_session", "sso_start_url"};
+    static const char *const foreign[] = {"sso_session", "sso_start_url"};
     for (size_t i = 0; !access_key && i < COUNT_OF(foreign); i++)
         if (aws_profile_setting(profile, foreign[i]))
             return hint(fail(ERR_CONFIG, "%s gets its keys by %s, which is not supported", place,

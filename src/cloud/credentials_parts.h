@@ -31,9 +31,32 @@ enum { GRANT_NONE = 1 };
 int grant_from_environment(AwsGrant *ret_grant);
 int grant_from_profile(const AwsProfile *profile, AwsGrant *ret_grant);
 int grant_from_program(const AwsProfile *profile, int64_t deadline, AwsGrant *ret_grant);
+int grant_from_role(const AwsProfile *profile, Http *http, Http *local, int64_t deadline,
+                    AwsGrant *ret_grant);
 int grant_from_web_identity(const AwsProfile *profile, Http *http, int64_t deadline,
                             AwsGrant *ret_grant);
 int grant_from_container(Http *http, int64_t deadline, AwsGrant *ret_grant);
 int grant_from_machine(Http *http, int64_t deadline, AwsGrant *ret_grant);
+
+/* A variable of the environment; NULL also when it is empty. */
+const char *aws_variable(const char *name);
+
+/* A question to a service that gives out keys, and its answer with status 200. `service` is for
+ * messages. */
+typedef struct AwsQuestion {
+    const char *method, *url;
+    const char *body; /* or NULL */
+    bool local;       /* as in HttpRequest */
+    StrList headers;
+} AwsQuestion;
+
+int aws_ask(Http *http, AwsQuestion *question, const char *service, int64_t deadline,
+            HttpAnswer *ret_answer);
+
+static inline void
+auto_aws_question(AwsQuestion *question)
+{
+    strlist_done(&question->headers);
+}
 
 #endif

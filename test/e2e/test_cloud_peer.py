@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: PostgreSQL
 """What an object store and the way to it may do to us, by a scripted peer."""
 
+import hashlib
+import hmac
 import json
 import os
 import signal
@@ -515,15 +517,53 @@ def test_container(peer, tool, workdir):
         assert "its answer has none" in tool.put("l", DATA)
 
 
-def test_web_identity(peer, tool, workdir):
-    granted = xml(
-        '<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'
-        "<AssumeRoleWithWebIdentityResult><Credentials><AccessKeyId>ASIA4</AccessKeyId>"
-        f"<SecretAccessKey>{SECRET}</SecretAccessKey><SessionToken>t4</SessionToken>"
-        f"<Expiration>{in_seconds(3600)}</Expiration></Credentials>"
-        "</AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>")
+def granted(name, action="AssumeRoleWithWebIdentity"):
+    return xml(
+        f'<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result>'
+        f"<Credentials><AccessKeyId>{name}</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey>"
+        f"<SessionToken>t4</SessionToken><Expiration>{in_seconds(3600)}</Expiration></Credentials>"
+        f"</{action}Result></{action}Response>")
+
+
+def signature(request, secret):
+    """What Amazon would compute for a POST of a form."""
+    scope = request.headers["authorization"].split("/", 1)[1].split(",")[0]
+    names = request.headers["authorization"].split("SignedHeaders=")[1].split(",")[0]
+    lines = "".join(f"{name}:{request.headers[name]}\n" for name in names.split(";"))
+    body = hashlib.sha256(request.body).hexdigest()
+    canonical = f"{request.method}\n{request.path}\n\n{lines}\n{names}\n{body}"
+    text = "\n".join(["AWS4-HMAC-SHA256", request.headers["x-amz-date"], scope,
+                      hashlib.sha256(canonical.encode()).hexdigest()])
+    key = b"AWS4" + secret.encode()
+    for step in [*scope.split("/"), text]:
+        key = hmac.new(key, step.encode(), hashlib.sha256).digest()
+    return key.hex()
+
+
+def test_role(peer, tool, workdir):
+    (workdir / ".aws").mkdir()
+    (workdir / ".aws/config").write_text(
+        "[profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = basesecret\n"
+        "[profile wal]\nrole_arn = arn:aws:iam::1:role/wal\nsource_profile = base\n"
+        "external_id = e x\nregion = eu-west-1\n")
+    without_keys(tool)
     with Peer() as tokens:
-        tokens.then(Answer(500), granted, Answer(403, b"<no/>"))
+        tool.env["AWS_ENDPOINT_URL_STS"] = tokens.url
+        tokens.then(granted("ASIA5", "AssumeRole"), Answer(403))
+        assert tool.put("k", DATA, profile="wal") == "done"
+        assert users(peer) == ["ASIA5"]
+        asked = tokens.requests[0]
+        assert asked.body == (b"Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3A"
+                              b"role%2Fwal&RoleSessionName=walden&ExternalId=e%20x")
+        assert "Credential=AKIABASE/" in asked.headers["authorization"]
+        assert "/eu-west-1/sts/aws4_request" in asked.headers["authorization"]
+        assert asked.headers["authorization"].endswith(signature(asked, "basesecret"))
+        assert "whose keys ask for it" in tool.put("l", DATA, profile="wal")
+
+
+def test_web_identity(peer, tool, workdir):
+    with Peer() as tokens:
+        tokens.then(Answer(500), granted("ASIA4"), Answer(403, b"<no/>"))
         without_keys(tool)
         (workdir / "token").write_text("eyJhbGci+/=\n")
         tool.env |= {"AWS_WEB_IDENTITY_TOKEN_FILE": str(workdir / "token"),

@@ -110,7 +110,9 @@ static const char config_file[] =
     "[default]\nregion = eu-west-1\naws_access_key_id = not this\ns3 =\n"
     "    addressing_style = path\n[profile  other]\nregion = eu-west-2\n"
     "[profile half]\naws_access_key_id = HA\n[third]\naws_access_key_id = X\n"
-    "[profile role]\nrole_arn = arn:x\nsource_profile = default\n"
+    "[profile role]\nrole_arn = arn:x\n[profile sso]\nsso_session = x\n"
+    "[profile lost]\nrole_arn = arn:x\nsource_profile = nobody\n"
+    "[profile device]\nrole_arn = arn:x\nsource_profile = default\nmfa_serial = 1\n"
     "[profile program]\ncredential_process = echo '{\"Version\": 1, \"AccessKeyId\": \"PA\", "
     "\"SecretAccessKey\": \"PS\", \"SessionToken\": \"PT\"}'\n"
     "[profile broken]\ncredential_process = exit 3\n"
@@ -126,7 +128,11 @@ test_files(void **state)
     assert_keys("other", "OA O=S OT");
     assert_keys("half", "the profile 'half' has only one of access key and secret key");
     assert_keys("third", "the shared files of AWS have no profile 'third'");
-    assert_keys("role", "the profile 'role' gets its keys by role_arn, which is not supported");
+    assert_keys("role", "the profile 'role' has a role, but no source_profile");
+    assert_keys("lost", "there are no keys with which the role of the profile 'lost' could be "
+                        "asked for");
+    assert_keys("device", "the role of the profile 'device' wants a code from somebody's device");
+    assert_keys("sso", "the profile 'sso' gets its keys by sso_session, which is not supported");
     assert_keys("program", "PA PS PT");
     assert_keys("broken", "credential_process of the profile 'broken' failed with status 3");
     assert_keys("silent", "credential_process of the profile 'silent' printed no keys");

@@ -107,7 +107,7 @@ azure_parts_begin(void *context, const Content *content, int64_t deadline, Parts
         return fail_errno("get random bytes");
     hex_format(random, sizeof(random), hex);
     parts->id = mem_dup(hex);
-    return 0;
+    return digest_begin(DIGEST_MD5, &parts->whole);
 }
 
 int
@@ -128,7 +128,7 @@ azure_parts_put(void *context, const Content *content, Parts *parts, const void 
         return azure_refused(&call);
     TRY(compare_md5(&call, data, size));
     strlist_own(&parts->receipts, take(id));
-    return 0;
+    return digest_add(parts->whole, data, size);
 }
 
 int
@@ -137,6 +137,9 @@ azure_parts_finish(void *context, const Content *content, Parts *parts, int64_t 
     AUTO(azure_call)
     AzureCall call = {.store = context, .what = "write", .key = content->key, .deadline = deadline};
     AUTO(str) Str body = {0};
+    unsigned char md5[MD5_SIZE];
+    TRY(digest_end(parts->whole, md5));
+    AUTO(free) char *text = base64_format(md5, sizeof(md5));
     str_append(&body, "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<BlockList>");
     for (size_t i = 0; i < parts->receipts.count; i++)
         str_appendf(&body, "<Latest>%s</Latest>", parts->receipts.items[i]);
@@ -144,6 +147,7 @@ azure_parts_finish(void *context, const Content *content, Parts *parts, int64_t 
     azure_add_query(&call, "comp", "blocklist");
     strlist_add(&call.headers, "Content-Type: application/xml");
     strlist_add(&call.headers, "x-ms-blob-content-type: application/octet-stream");
+    strlist_addf(&call.headers, "x-ms-blob-content-md5: %s", text); /* for whoever reads it */
     TRY(add_md5(&call, body.data, body.length));
     add_content(&call, content);
     TRY(azure_run(&call,

@@ -34,6 +34,7 @@ typedef struct Parts {
     StrList receipts; /* of each part in order: what parts_finish must show (ETag, block id) */
     int64_t size;     /* of all parts so far */
     char *digest;     /* of the provider's own use */
+    Digest *whole;    /* of all parts so far, if the provider keeps one */
 } Parts;
 
 typedef struct ListEntry {

@@ -133,6 +133,7 @@ upload_free(Upload *upload)
     }
     free(upload->parts.id);
     free(upload->parts.digest);
+    digest_free(upload->parts.whole);
     strlist_done(&upload->parts.receipts);
     strlist_done(&upload->tags);
     free(upload->tag_items);

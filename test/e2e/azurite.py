@@ -21,6 +21,7 @@ import pytest
 
 from home import ROOT
 from httpfaults import FaultyHandler, FaultyServer
+from objectstore import free_ports, self_signed
 
 ACCOUNT, KEY = "walaccount", base64.b64encode(b"walsecret" * 4).decode()
 VERSION = re.search(
@@ -52,16 +53,10 @@ class Azurite:
         atexit.register(shutil.rmtree, self.directory, ignore_errors=True)
         self.scheme, self.certificate = "https" if tls else "http", self.directory / "cert.pem"
         if tls:
-            key = self.directory / "key.pem"
-            subprocess.run(
-                ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj",
-                 "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out",
-                 self.certificate], check=True, capture_output=True)
+            key = self_signed(self.directory).with_name("key.pem")
             command += ["--oauth", "basic", "--cert", self.certificate, "--key", key]
         for _ in range(5):  # somebody may take the port in between
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+            (self.port,) = free_ports(1)
             self.process = subprocess.Popen(
                 ["setpriv", "--pdeathsig=KILL", "--", *map(str, command), "--blobPort", str(self.port)], cwd=self.directory,
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,

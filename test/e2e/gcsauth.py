@@ -3,6 +3,7 @@
 tokens that it gave."""
 
 import base64
+import functools
 import json
 import secrets
 import subprocess
@@ -23,6 +24,17 @@ class Refused(Exception):
         self.message = message or f"refused: {reason}"
 
 
+def openssl(*words, text=None):
+    return subprocess.run(["openssl", *words], input=text, check=True, capture_output=True).stdout
+
+
+@functools.cache
+def key_pair():
+    """The service account's, in PEM: made once, it takes its time."""
+    private = openssl("genrsa", "2048")
+    return private, openssl("rsa", "-pubout", text=private)
+
+
 class Accounts:
     """One service account with a key of its own, and one person. The token endpoint is at `url`."""
 
@@ -30,9 +42,8 @@ class Accounts:
         self.directory, self.url, self.seconds = directory, url, seconds
         self.tokens = {}
         self.key, self.public_key = directory / "gcs-key.pem", directory / "gcs-public.pem"
-        for command in (["genrsa", "-out", self.key, "2048"],
-                        ["rsa", "-in", self.key, "-pubout", "-out", self.public_key]):
-            subprocess.run(["openssl", *command], check=True, capture_output=True)
+        for path, text in zip((self.key, self.public_key), key_pair()):
+            path.write_bytes(text)
 
     def service_account(self, **changes):
         """Writes the credentials of the service account; the path."""

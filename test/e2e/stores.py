@@ -7,10 +7,10 @@ import os
 import uuid
 
 from azurite import AzureProxy, account_sas, connection_string
+from buckettool import TOOL
 from gcsfake import GcsFake
-from home import BUILT, execute
+from home import execute
 
-TOOL = BUILT.parent / "test" / "tools" / "bucket"
 Result = collections.namedtuple("Result", "outcome lines err")
 
 # Nothing of whoever runs the tests.

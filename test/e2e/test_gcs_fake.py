@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from gcsauth import openssl
 from gcsfake import GcsFake, crc32c
 
 
@@ -75,7 +76,7 @@ def test_a_bucket_is_made(rclone, fake):
 
 def test_another_key_is_refused(rclone, fake, workdir):
     stranger = workdir / "stranger.pem"
-    subprocess.run(["openssl", "genrsa", "-out", stranger, "2048"], check=True, capture_output=True)
+    stranger.write_bytes(openssl("genrsa", "2048"))
     result = rclone("lsf", ":gcs:wal", private_key=stranger.read_text())
     assert result.returncode != 0 and b"invalid_grant" in result.stderr
 

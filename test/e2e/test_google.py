@@ -3,11 +3,10 @@
 fake, which test_gcs_fake.py keeps honest."""
 
 import random
-import subprocess
 
 import pytest
 
-from gcsauth import REFRESH_TOKEN
+from gcsauth import REFRESH_TOKEN, openssl
 from gcsfake import CHUNK, GcsFake, crc32c, md5
 from stores import Store
 
@@ -86,7 +85,7 @@ def test_urls(google):
 def test_who_is_not_let_in(store, workdir):
     accounts = store.server.accounts
     stranger = workdir / "stranger.pem"
-    subprocess.run(["openssl", "genrsa", "-out", stranger, "2048"], check=True, capture_output=True)
+    stranger.write_bytes(openssl("genrsa", "2048"))
     cases = (
         (lambda: accounts.service_account(private_key=stranger.read_text()), "invalid_grant"),
         (lambda: accounts.service_account(private_key="secret-2"), "no RSA key"),

@@ -7,9 +7,16 @@ static void
 test_urls(void **state)
 {
     (void)state;
-    assert_true(bucket_is_url("s3://bucket/prefix"));
+    static const char *const urls[] = {"s3://bucket/prefix",
+                                       "gs://bucket/prefix",
+                                       "https://console.cloud.google.com/storage/browser/bucket",
+                                       "azure://account/container",
+                                       "https://account.blob.core.windows.net/container/prefix",
+                                       "http://127.0.0.1:10000/account/container"};
     static const char *const others[] = {"",        "s3:", "s3:/bucket", "S3", "/var/lib/barman",
                                          "relative"};
+    for (size_t i = 0; i < COUNT_OF(urls); i++)
+        assert_true(bucket_is_url(urls[i]));
     for (size_t i = 0; i < COUNT_OF(others); i++)
         assert_false(bucket_is_url(others[i]));
 }
@@ -33,6 +40,10 @@ test_open(void **state)
          "not a URL of the provider azure-blob-storage",
          {.provider = "azure-blob-storage"}},
         {"s3://bucket", "too small", {.part_size = 1 << 20}},
+        {"gs://bucket", "too small", {.part_size = 1 << 10}},
+        {"gs://", "names no bucket", {0}},
+        {"azure://account", "no account or no container", {0}},
+        {"azure://account/container", "no Azure credentials 'none'", {.credential = "none"}},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         Bucket *none = NULL;

@@ -22,6 +22,7 @@ KINDS = {
     "TEXT": "text",
     "PATH": "path",
     "SHELL": "shell command",
+    "SECRET": "shell command",
     "MAGIC": "`0x` and hexadecimal digits",
     "LEVEL": "`low`, `medium`, `high` or a number",
     "LOGLEVEL": "name or number of a level",

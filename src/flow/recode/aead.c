@@ -109,7 +109,7 @@ add_line(Secret *table, const char *line, size_t length, int number)
         length--;
     if (length == 0 || *line == '#')
         return 0;
-    bool hex = length == 2 * KEY_SIZE &&
+    bool hex = length == (size_t)2 * KEY_SIZE &&
                sodium.sodium_hex2bin(bytes, KEY_SIZE, line, length, NULL, &got, &end) == 0 &&
                got == KEY_SIZE && end == line + length;
     bool good = hex || (sodium.sodium_base642bin(bytes, KEY_SIZE, line, length, NULL, &got, &end,

@@ -29,7 +29,7 @@ static const CommandOption options[] = {
          "do not send anything, list up to N names of\nWAL files that are there, from WAL_NAME on"},
     [PREFETCH] =
         {"prefetch", "", "N",
-         "fetch up to N segments ahead, in the background, for\nthe next calls; instead of "
+         "fetch up to N segments ahead, in the background,\nfor the next calls; instead of "
          "restore_prefetch"},
     [TEST] = {"test", "t", NULL, "only check that WAL could be asked for"},
     [BARMAN_CODES] =

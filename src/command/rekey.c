@@ -87,9 +87,10 @@ const Command command_rekey = {
     .argument_min = 1,
     .argument_max = 1,
     .summary = "which keys are the archived files encrypted with?",
-    .help = "With --status, reads the first bytes of every archived file and tells for each key\n"
-            "how many files need it, and the oldest and the newest of them. A key that no file\n"
-            "needs, and that is not the newest, can be taken out of encryption_key_file.\n"
+    .help = "With --status, reads the first bytes of every archived file and tells for each\n"
+            "key how many files need it, and the oldest and the newest of them. A key that\n"
+            "no file needs, and that is not the newest, can be taken out of\n"
+            "encryption_key_file.\n"
             "\n"
             "Files are never rewritten: a new key counts for new files, and the old ones\n"
             "stay readable as long as their keys are there.",

@@ -48,6 +48,7 @@ def error(status, code, message="as the test told me", **headers):
 class Peer:
     def __init__(self, certificate=None):
         self.requests = []
+        self.connections = 0
         self.script = []
         self.lock = threading.Lock()
         self.closing = threading.Event()
@@ -104,6 +105,11 @@ class Peer:
     def _handler(peer):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def setup(self):
+                super().setup()
+                with peer.lock:
+                    peer.connections += 1
 
             def _any(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -209,6 +209,7 @@ def test_parts(peer, tool):
     assert tool.get("k") == big
     # start, three parts, look, finish, look; the last to be sure
     assert peer.methods()[:-1] == ["POST", "PUT", "PUT", "PUT", "HEAD", "POST", "HEAD"]
+    assert peer.connections == 2  # one for each program
     assert tool.put("k", big, part=5 * MB) == "exists"
     assert peer.methods()[-1] == "DELETE" and peer.parts is None
 
@@ -218,6 +219,18 @@ def test_failed_part_leaves_nothing(peer, tool):
     assert "AccessDenied" in tool.put("k", DATA * 40, part=5 * MB)
     assert peer.methods() == ["POST", "PUT", "PUT", "DELETE"]
     assert peer.parts is None and peer.objects == {}
+
+
+def test_stopped_between_parts(peer, tool):
+    peer.then(None, None, Answer(200, DATA, stall=0))
+    tool.file("in", DATA * 40)
+    with started(tool.command("put", "k", tool.file("in"), part=5 * MB), env=tool.env,
+                 text=True) as process:
+        wait_for(lambda: len(peer.requests) == 3, timeout=60, what="the second part")
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert out.startswith("failed stopped: write 's3://bucket/k'")
+    assert peer.methods()[-1] == "DELETE" and peer.parts is None
 
 
 def test_damaged_part(peer, tool):

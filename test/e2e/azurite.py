@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 import urllib.parse
+import urllib.request
 
 import pytest
 
@@ -97,6 +98,15 @@ def account_sas(permissions="rwdlacxt", seconds=3600, key=KEY):
     return urllib.parse.urlencode({
         "sv": "2021-12-02", "ss": "b", "srt": "sco", "sp": permissions, "se": ends,
         "sig": base64.b64encode(mac.digest()).decode()})
+
+
+def blob(store, key, method="HEAD", query="", **headers):
+    """(headers, text) that the store answers to its owner's own request."""
+    request = urllib.request.Request(
+        f"{store.url}/{key}?{query}&{account_sas()}", method=method,
+        headers={"x-ms-version": "2021-12-02", **headers})
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as got:
+        return got.headers, got.read().decode()
 
 
 class AzureProxy(FaultyServer):

@@ -7,11 +7,10 @@ import random
 import re
 import time
 import urllib.parse
-import urllib.request
 
 import pytest
 
-from azurite import ACCOUNT, KEY, Azurite, account_sas, connection_string
+from azurite import ACCOUNT, KEY, Azurite, account_sas, blob, connection_string
 from httpfaults import FaultyHandler, FaultyServer
 from stores import AzureStore, Store
 
@@ -92,14 +91,6 @@ def test_who_is_not_let_in(azurite, azure, file, way, why):
     store.server.close()
 
 
-def answer(store, method="HEAD", query=""):
-    """What the store says of the blob."""
-    url = f"{store.url}/key?{query}&{account_sas()}"
-    request = urllib.request.Request(url, method=method, headers={"x-ms-version": "2021-12-02"})
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as got:
-        return got.headers, got.read().decode()
-
-
 @pytest.mark.parametrize("part", [400, 2000], ids=["in parts", "whole"])
 def test_what_goes_with_a_blob(azure, file, part):
     assert azure("create") == "done"
@@ -107,11 +98,11 @@ def test_what_goes_with_a_blob(azure, file, part):
     words = [f"part={part}", "tag=server=main", "tag=a b=c/d=e", "class=Cool"]
     azure.options += words
     assert azure("put", "key", file, sha256) == "done"
-    headers, _ = answer(azure)
+    headers, _ = blob(azure, "key")
     assert headers["x-ms-meta-waldensha256"] == sha256
     assert headers["x-ms-access-tier"] == "Cool"
     assert headers["Content-Type"] == "application/octet-stream"
-    _, tags = answer(azure, "GET", "comp=tags")
+    _, tags = blob(azure, "key", "GET", "comp=tags")
     assert dict(re.findall("<Key>(.*?)</Key><Value>(.*?)</Value>", tags)) == {
         "server": "main", "a b": "c/d=e"}
     sent = [headers for headers in azure.server.headers if headers.get("Content-MD5")]
@@ -141,11 +132,8 @@ def test_a_blob_in_use_stays_and_the_others_go(azure, file):
     assert azure("create") == "done"
     for key in ("a", "key", "z"):
         assert azure("put", key, file) == "done"
-    lease = urllib.request.Request(
-        f"{azure.url}/key?comp=lease&{account_sas()}", method="PUT", headers={
-            "x-ms-version": "2021-12-02", "x-ms-lease-action": "acquire", "x-ms-lease-duration": "60",
-            "Content-Length": "0"})
-    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(lease).close()
+    blob(azure, "key", "PUT", "comp=lease", **{
+        "x-ms-lease-action": "acquire", "x-ms-lease-duration": "60", "Content-Length": "0"})
     result = azure.run("rm", "a", "key", "z")
     assert result.outcome == "done" and len(result.lines) == 1
     assert result.lines[0].startswith("kept key: ") and "412" in result.lines[0]

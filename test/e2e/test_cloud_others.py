@@ -2,8 +2,16 @@
 """An archive in Azure and in Google's store: the whole way there and back. What an archive in an
 object store does besides is the same for all of them, and tested with S3."""
 
+import os
+import pathlib
+import re
+import subprocess
+
 import pytest
 
+from azurite import blob
+from home import execute
+from parcels import called
 from wal import make_wal, segment_names, wal_bytes
 
 FIRST = 4000
@@ -88,3 +96,48 @@ def test_a_store_that_is_busy_costs_nothing_but_time(archive, store):
     assert archive.waiting() == archive.rejected() == []
     assert archive.names() == names
     check_there(archive, names)
+
+
+THEIRS = pathlib.Path("/usr/bin")
+needs_azure = pytest.mark.skipif(
+    not os.access(THEIRS / "barman-cloud-wal-archive", os.X_OK)
+    or subprocess.run(["/usr/bin/python3", "-c", "import azure.storage.blob"], check=False,
+                      capture_output=True).returncode != 0,
+    reason="no barman-cli-cloud, or no python3-azure-storage, which is not installed for the tests: 550 MB")
+
+
+@pytest.fixture
+def clients(azure, workdir):
+    """clients(OURS): runs a cloud client of Walden's or of Barman's on the container."""
+    assert azure("create") == "done"
+
+    def made(ours):
+        def run(command, *words):
+            program = f"barman-cloud-{command}"
+            where = called(workdir, program) if ours else THEIRS / program
+            return execute([where, "--cloud-provider", "azure-blob-storage",
+                            f"{azure.url}/some/where", "main", *words],
+                           env={**azure.env, "HOME": str(workdir)})
+
+        return run
+
+    return made
+
+
+@needs_azure
+@pytest.mark.parametrize("ours", [True, False], ids=["ours first", "theirs first"])
+def test_barmans_cloud_clients_and_ours_in_azure(clients, azure, workdir, ours):
+    """What the one has put there the other fetches; and their tags are the same."""
+    first, second = clients(ours), clients(not ours)
+    name = segment_names(FIRST, 1)[0]
+    path = make_wal(workdir, name)
+    done = first("wal-archive", path, "--gzip", "--tags", "server,main", "kind of,wal file")
+    assert done.returncode == 0, done.stderr
+    key = f"some/where/main/wals/{name[:16]}/{name}.gz"
+    assert azure.keys() == [key]
+    done = second("wal-restore", name, workdir / "restored")
+    assert done.returncode == 0, done.stderr
+    assert (workdir / "restored").read_bytes() == wal_bytes(name)
+    _, tags = blob(azure, key, "GET", "comp=tags")
+    assert dict(re.findall("<Key>(.*?)</Key><Value>(.*?)</Value>", tags)) == {
+        "server": "main", "kind of": "wal file"}

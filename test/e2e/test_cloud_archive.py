@@ -18,6 +18,7 @@ from keys import new_key
 from network import Network
 from objectstore import Ceph
 from parcels import parcel
+from roundtrips import Distance
 from support import started, wait_for
 from wal import make_wal, segment_name, segment_names, wal_bytes
 
@@ -552,3 +553,22 @@ def test_encrypted(cloud_home, bucket, workdir, compression):
     assert home.walden("delete-wals", "main", "--before", names[1]).returncode == 0
     assert seen.read_text() == f"{bucket.url}/{key(names[0])}\n"
     check_there(home, *names[1:])
+
+
+def test_requests(cloud_home, bucket):
+    """One request puts a segment there; a run asks once what is there, and what stays asks no more,
+    over the same connections."""
+    home, names = cloud_home, segment_names(FIRST, 45)
+    with Distance(bucket.server.port) as far:
+        home.configure(compression="zstd", cloud_endpoint_url=far.url)
+        assert archived(home, *names[:40]).returncode == 0
+        assert far.methods() == {"GET": 1, "PUT": 40}
+        with started([WALDEN, "-c", home.conf, "archive-wal", "--follow", "main"]):
+            before, connections = far.methods(), far.connections
+            for number, name in enumerate(names[40:], 41):
+                make_wal(home.path, name).rename(home.incoming / name)
+                wait_for(lambda count=number: len(home.rows()) == count, timeout=60)
+            assert far.methods() == {"GET": before["GET"] + 1, "PUT": 45}
+            assert far.connections == connections + 1
+        assert home.get(names[44]).returncode == 0
+        assert far.methods() == {"GET": before["GET"] + 3, "PUT": 45}

@@ -61,7 +61,8 @@ run_once(const Invocation *invocation, const ServerConfig *server)
 {
     ArchiveSummary summary = {0};
     ArchiveObserver observer = {invocation->report, tell_info, tell_debug, tell_problem, false};
-    int result = archive_server(invocation->config, server, &observer, &summary);
+    AUTO(archive_kept) ArchiveKept kept = {0};
+    int result = archive_server(invocation->config, server, &observer, &kept, &summary);
     log_summary(server, &summary, 0);
     if (result == 0)
         return exit_code(&summary);
@@ -100,6 +101,7 @@ follow(const Invocation *invocation, const ServerConfig *server)
         directories[count++] = server->streaming_wals_directory;
     if (server->archiver)
         directories[count++] = server->incoming_wals_directory;
+    AUTO(archive_kept) ArchiveKept kept = {0};
     AUTO(watch) Watch watch;
     watch_init(&watch, directories, count);
     log_info("following server '%s'", server->name);
@@ -107,7 +109,7 @@ follow(const Invocation *invocation, const ServerConfig *server)
         ArchiveSummary summary = {0};
         ArchiveObserver observer = {invocation->report, tell_info, tell_debug, tell_problem, true};
         watch_again(&watch, &watching);
-        archive_server(invocation->config, server, &observer, &summary); /* <0: to stop */
+        archive_server(invocation->config, server, &observer, &kept, &summary); /* <0: to stop */
         log_summary(server, &summary, waited);
         waited = summary.waiting;
         fflush(stdout);

@@ -139,7 +139,8 @@ run_archivers(Job *job)
     TRY(locked);
     ArchiveObserver observer = {job, tell_info, tell_debug, tell_problem, true};
     ArchiveSummary summary = {0};
-    return archive_server(config, job->server, &observer, &summary);
+    AUTO(archive_kept) ArchiveKept kept = {0};
+    return archive_server(config, job->server, &observer, &kept, &summary);
 }
 
 /* Is the closed segment in the archive? */

@@ -44,6 +44,7 @@ typedef struct Run {
     const Archiver *archiver;
     const ServerConfig *server;
     const ArchiveObserver *observer;
+    ArchiveKept *kept;
     Recipe recipe;
     Committer committer;
     Queue queue;
@@ -329,6 +330,23 @@ reject_strangers(Run *run)
     return 0;
 }
 
+void
+archive_kept_done(ArchiveKept *kept)
+{
+    store_free(take(kept->store));
+}
+
+/* A directory is looked at anew each time: it may have become another one. */
+static int
+open_store(Run *run, Store **ret_store)
+{
+    if (!server_is_remote(run->server))
+        return archive_open(run->server, ret_store);
+    if (!run->kept->store)
+        TRY(archive_open(run->server, &run->kept->store));
+    return 0;
+}
+
 static int
 archive_queue(Run *run)
 {
@@ -339,8 +357,8 @@ archive_queue(Run *run)
     if (!run->observer->terse && run->queue.count == 0)
         say(run, "\tno file found");
     if (run->queue.count > 0)
-        TRY(archive_open(run->server, &store));
-    run->recipe.store = store;
+        TRY(open_store(run, &store));
+    run->recipe.store = store ? store : run->kept->store;
     if (hooks_configured(run->server))
         TRY(archive_one_by_one(run, &aborted));
     else if (run->queue.count > 0)
@@ -378,11 +396,15 @@ archive_waiting(Run *run)
 
 static int
 run_archiver(const Archiver *archiver, const Config *config, const ServerConfig *server,
-             const ArchiveObserver *observer, ArchiveSummary *summary)
+             const ArchiveObserver *observer, ArchiveKept *kept, ArchiveSummary *summary)
 {
     AUTO(arena) Arena *arena = arena_new();
     AUTO(free) Run *run = mem_alloc(sizeof(*run));
-    *run = (Run){.config = config, .server = server, .archiver = archiver, .observer = observer};
+    *run = (Run){.config = config,
+                 .server = server,
+                 .archiver = archiver,
+                 .observer = observer,
+                 .kept = kept};
     set_recipe(run, arena);
     XlogDbPlace place = xlogdb_place(config, server);
     AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
@@ -402,7 +424,7 @@ run_archiver(const Archiver *archiver, const Config *config, const ServerConfig 
 
 int
 archive_server(const Config *config, const ServerConfig *server, const ArchiveObserver *observer,
-               ArchiveSummary *ret_summary)
+               ArchiveKept *kept, ArchiveSummary *ret_summary)
 {
     const Archiver archivers[] = {
         {.title = "streaming",
@@ -419,9 +441,15 @@ archive_server(const Config *config, const ServerConfig *server, const ArchiveOb
     };
     *ret_summary = (ArchiveSummary){0};
     for (size_t i = 0; i < COUNT_OF(archivers); i++) {
+        size_t failed = ret_summary->failed;
         int result = archivers[i].on
-                         ? run_archiver(&archivers[i], config, server, observer, ret_summary)
+                         ? run_archiver(&archivers[i], config, server, observer, kept, ret_summary)
                          : 0;
+        if (result < 0 || ret_summary->failed > failed) {
+            Error error = *error_last(); /* the next one shall begin afresh */
+            archive_kept_done(kept);
+            error_restore(&error);
+        }
         if (result == 0)
             continue;
         wrap(result, "archive-wal of server '%s' (%s)", server->name, archivers[i].title);

@@ -205,14 +205,20 @@ event_of(const Run *run, const WalFile *row, const char *path, const char *error
                        .error = error};
 }
 
+/* Where the file is, for hooks. What is encrypted shows no compression. */
+static char *
+path_of(const Run *run, const WalFile *row)
+{
+    return store_path(run->survey.store, row->name, row->encryption ? NULL : row->compression);
+}
+
 /* A hook that refuses ends everything there: what comes later is newer, and no gap shall be behind
  * a file that stays. What was before it in the group is still deleted. */
 static int
 run_pre_hooks(Run *run, char **ret_refused)
 {
     for (size_t i = 0; i < run->count; i++) {
-        AUTO(free)
-        char *path = store_path(run->survey.store, run->rows[i].name, run->rows[i].compression);
+        AUTO(free) char *path = path_of(run, &run->rows[i]);
         HookEvent event = event_of(run, &run->rows[i], path, NULL);
         int result = hooks_before_delete(&event, ret_refused);
         if (result < 0)
@@ -227,8 +233,7 @@ static int
 run_post_hooks(const Run *run, const StoreRemoval *batch)
 {
     for (size_t i = 0; i < run->count; i++) {
-        AUTO(free)
-        char *path = store_path(run->survey.store, batch[i].name, run->rows[i].compression);
+        AUTO(free) char *path = path_of(run, &run->rows[i]);
         AUTO(free)
         char *error = batch[i].error
                           ? mem_printf("Ignoring deletion of WAL file %s for server %s: "

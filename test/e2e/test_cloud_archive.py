@@ -14,9 +14,11 @@ import pytest
 from bucket import Bucket
 from faults import digest
 from home import WALDEN, Home, execute
+from keys import new_key
 from network import Network
 from objectstore import Ceph
 from parcels import parcel
+from roundtrips import Distance
 from support import started, wait_for
 from wal import make_wal, segment_name, segment_names, wal_bytes
 
@@ -525,3 +527,48 @@ def test_store_that_asks_for_patience(home, workdir, monkeypatch):
         assert home.waiting() == [] and home.names() == names
         assert "status 503; trying again" in home.log_text()
         check_there(home, names[0], names[-1])
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_encrypted(cloud_home, bucket, workdir, compression):
+    home, names = cloud_home, segment_names(FIRST, 3)
+    home.configure(
+        compression=compression, encryption="aead",
+        encryption_key_file=new_key(workdir / "keys"),
+    )
+    assert archived(home, *names).returncode == 0
+    assert bucket.keys() == [key(name) for name in names], "the extension would be a lie"
+    check_there(home, *names)
+    make_wal(home.incoming, names[0])
+    make_wal(home.incoming, names[1], seed=7)
+    assert home.archive().returncode == 1 and len(home.rejected()) == 1
+    before = [(row.name, row.size, row.encryption) for row in home.rows()]
+    assert {encryption for _, _, encryption in before} == {"aead"}
+    home.catalog.unlink()
+    assert home.walden("rebuild-xlogdb", "main").returncode == 0
+    assert [(row.name, row.size, row.encryption) for row in home.rows()] == before
+    assert "warning" not in home.walden("show-wals", "main").stdout.lower()
+    seen = workdir / "seen"
+    home.configure(pre_wal_delete_script=f"echo $BARMAN_FILE >> {seen}")
+    assert home.walden("delete-wals", "main", "--before", names[1]).returncode == 0
+    assert seen.read_text() == f"{bucket.url}/{key(names[0])}\n"
+    check_there(home, *names[1:])
+
+
+def test_requests(cloud_home, bucket):
+    """One request puts a segment there; a run asks once what is there, and what stays asks no more,
+    over the same connections."""
+    home, names = cloud_home, segment_names(FIRST, 45)
+    with Distance(bucket.server.port) as far:
+        home.configure(compression="zstd", cloud_endpoint_url=far.url)
+        assert archived(home, *names[:40]).returncode == 0
+        assert far.methods() == {"GET": 1, "PUT": 40}
+        with started([WALDEN, "-c", home.conf, "archive-wal", "--follow", "main"]):
+            before, connections = far.methods(), far.connections
+            for number, name in enumerate(names[40:], 41):
+                make_wal(home.path, name).rename(home.incoming / name)
+                wait_for(lambda count=number: len(home.rows()) == count, timeout=60)
+            assert far.methods() == {"GET": before["GET"] + 1, "PUT": 45}
+            assert far.connections == connections + 1
+        assert home.get(names[44]).returncode == 0
+        assert far.methods() == {"GET": before["GET"] + 3, "PUT": 45}

@@ -215,6 +215,7 @@ cloud_free(Store *base)
     if (store->bucket)
         bucket_free(store->bucket);
     throttle_done(&store->live->throttle);
+    pthread_mutex_destroy(&store->live->listing);
     pthread_mutex_destroy(&store->live->mutex);
     free(store->live->known.items);
     free(store->live);
@@ -243,6 +244,7 @@ init_live(CloudLive *live, int uploads)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     pthread_mutex_init(&live->mutex, NULL);
+    pthread_mutex_init(&live->listing, NULL);
     throttle_init(&live->throttle,
                   uploads > 0 ? uploads
                   : cores > 0 ? (int)cores

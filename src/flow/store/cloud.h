@@ -27,13 +27,16 @@ typedef struct CloudEntries {
 
 /* What changes while the store is used, by any of its users. */
 typedef struct CloudLive {
-    pthread_mutex_t mutex;
-    int failures; /* in a row */
+    pthread_mutex_t mutex; /* of what counts failures */
+    int failures;          /* in a row */
     int64_t closed_until_ms;
     Error last; /* of these failures */
-    /* What was there when a part of one hash directory was listed */
+    /* What was there when a part of one hash directory was listed; held while that goes on */
+    pthread_mutex_t listing;
     char begin[WAL_NAME_ROOM]; /* all names of this hash directory from here on; "": not listed */
     CloudEntries known;        /* in order */
+    atomic_uint lists_failed;  /* listings of that kind that have failed */
+    Error list_error;          /* of the last of them */
     bool located;              /* a file was looked for: this is not the only one */
     Throttle throttle;
     atomic_ullong busy; /* how often the store had asked for patience when that last counted */

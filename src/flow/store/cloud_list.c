@@ -138,10 +138,20 @@ look_up(const CloudStore *store, const char *name, bool may_list, CloudEntry *re
 {
     CloudLive *live = store->live;
     int result = STORE_UNKNOWN;
-    pthread_mutex_lock(&live->mutex);
+    unsigned failed_before = live->lists_failed;
+    pthread_mutex_lock(&live->listing);
     bool listed = is_listed(live, name);
     bool list = !listed && may_list;
+    if (list && live->lists_failed != failed_before) { /* while we waited: it would again */
+        error_restore(&live->list_error);
+        pthread_mutex_unlock(&live->listing);
+        return -1;
+    }
     int answer = list ? list_from(store, name) : 0;
+    if (answer < 0) {
+        live->list_error = *error_last();
+        live->lists_failed++;
+    }
     if (answer == 0 && (listed || list)) {
         size_t at = first_of(&live->known, name);
         bool found = at < live->known.count && strcmp(live->known.items[at].name, name) == 0;
@@ -149,7 +159,7 @@ look_up(const CloudStore *store, const char *name, bool may_list, CloudEntry *re
             *ret_entry = live->known.items[at];
         result = found ? 0 : STORE_MISSING;
     }
-    pthread_mutex_unlock(&live->mutex);
+    pthread_mutex_unlock(&live->listing);
     *ret_fresh = list;
     if (list && cloud_note(store, answer) < 0)
         return -1;

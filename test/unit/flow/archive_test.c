@@ -34,7 +34,7 @@ static int
 run(Site *site, Told *told, ArchiveSummary *ret_summary)
 {
     ArchiveObserver observer = {told, take_info, ignore_debug, take_problem};
-    return archive_server(&site->config, &site->server, &observer, ret_summary);
+    return archive_server(&site->config, &site->server, &observer, &(ArchiveKept){0}, ret_summary);
 }
 
 static void
@@ -440,12 +440,14 @@ test_terse(void **state)
     ArchiveObserver observer = {&told, take_info, ignore_debug, take_problem, true};
     ArchiveSummary summary;
     site->server.streaming_archiver = true;
-    assert_done(archive_server(&site->config, &site->server, &observer, &summary));
+    assert_done(
+        archive_server(&site->config, &site->server, &observer, &(ArchiveKept){0}, &summary));
     assert_string_equal(str_text(&told.info), "");
     site->server.archiver_batch_size = 1;
     wait_with_time(site, SEG_1, 1);
     wait_with_time(site, SEG_2, 1);
-    assert_done(archive_server(&site->config, &site->server, &observer, &summary));
+    assert_done(
+        archive_server(&site->config, &site->server, &observer, &(ArchiveKept){0}, &summary));
     assert_int_equal(summary.beyond, 1);
     assert_string_equal(str_text(&told.info),
                         "Processing xlog segments from file archival for main (batch size: 1)\n"

@@ -487,6 +487,8 @@ def test_damaged_files(aead):
         "half of another file": lambda data: data[: 44 + 5 * 65553] + whole[NAMES[1]][44 + 5 * 65553 :],
         "more": lambda data: data + b"x",
         "the header": lambda data: data[:10],
+        "the first bytes": lambda data: bytes(8) + data[8:],
+        "all": lambda data: os.urandom(len(data)),
     }
     for case, change in cases.items():
         one.write_bytes(change(whole[NAMES[0]]))

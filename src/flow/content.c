@@ -83,6 +83,13 @@ content_open(int fd, const char *name, const CustomCodec *custom, Content *ret_c
     return 0;
 }
 
+bool
+content_is_opaque(const Content *content)
+{
+    return !content->cipher && !content->class &&
+           !looks_plain(content->name, content->head, content->head_size);
+}
+
 int
 content_rewind(Content *content)
 {

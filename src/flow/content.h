@@ -31,6 +31,10 @@ int content_open(int fd, const char *name, const CustomCodec *custom, Content *r
 /* The same without decrypting: fd is the file itself, and class is NULL for an encrypted one. */
 int content_open_stored(int fd, const char *name, const CustomCodec *custom, Content *ret_content);
 
+/* Nothing says what it is: it is not encrypted, nor compressed, nor does it begin as a file of its
+ * name. */
+bool content_is_opaque(const Content *content);
+
 /* Back to the beginning. */
 int content_rewind(Content *content);
 

@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/proc.h"
-#include "flow/custom.h"
+#include "flow/content.h"
 #include "flow/growing.h"
 #include "flow/handout.h"
 #include "flow/place.h"
@@ -48,6 +48,55 @@ try_path(Search *search, const char *directory, const char *name)
     return RETRIEVE_MISSING;
 }
 
+static XlogDb *
+catalog_of(const Retrieval *what)
+{
+    XlogDbPlace place = xlogdb_place(what->config, what->server);
+    place.lock_wait_ms = what->deadline_ms > 0 ? what->deadline_ms : 1;
+    return xlogdb_new(&place);
+}
+
+typedef struct Wanted {
+    const char *name;
+    WalFile row;
+} Wanted;
+
+static int
+take_row(void *context, const WalFile *row)
+{
+    Wanted *wanted = context;
+    if (strcmp(row->name, wanted->name) == 0)
+        wanted->row = *row;
+    return 0;
+}
+
+/* A file of which nothing says what it is may be one that the site has encrypted in a way of its
+ * own, or one of ours whose first bytes are damaged: then the catalog knows better. */
+static int
+check_recorded(const Search *search, const char *name, int fd, const char *path)
+{
+    Content content = CONTENT_NONE;
+    Wanted wanted = {.name = name};
+    size_t damaged = 0;
+    TRY(wrap(content_open_stored(fd, name, &search->custom, &content), "'%s'", path));
+    if (!content_is_opaque(&content))
+        return 0;
+    AUTO(xlogdb) XlogDb *db = catalog_of(search->what);
+    if (xlogdb_read(db, take_row, &wanted, &damaged) < 0) {
+        log_warning("%s; handing out '%s', whose contents are not known", error_last()->text, path);
+        return 0;
+    }
+    const WalFile *row = &wanted.row;
+    bool compressed = row->compression && strcmp(row->compression, "custom") != 0;
+    if (!row->encryption && !compressed)
+        return 0;
+    return hint(
+        fail(ERR_DATA,
+             "archived file '%s' does not begin as a file of %s, which the catalog says it is",
+             path, row->encryption ? row->encryption : row->compression),
+        "the archive is damaged there: look for another copy of this file");
+}
+
 static int
 try_archive(Search *search, const char *name)
 {
@@ -57,6 +106,8 @@ try_archive(Search *search, const char *name)
         return RETRIEVE_MISSING;
     TRY(found);
     AUTO(free) char *path = store_path(search->store, name, NULL);
+    if (!search->what->keep_compression)
+        TRY(check_recorded(search, name, fd, path));
     int result = handout(search->what, &search->custom, fd, path, search->written);
     if (result == HANDOUT_ARRIVING)
         return hint(fail(ERR_DATA, "archived file '%s' is shorter than its header says", path),
@@ -110,14 +161,6 @@ try_everywhere(Search *search)
             return result;
     }
     return try_pieces(search);
-}
-
-static XlogDb *
-catalog_of(const Retrieval *what)
-{
-    XlogDbPlace place = xlogdb_place(what->config, what->server);
-    place.lock_wait_ms = what->deadline_ms > 0 ? what->deadline_ms : 1;
-    return xlogdb_new(&place);
 }
 
 /* Nothing was found: is that certain? An archive that is not mounted looks empty. */

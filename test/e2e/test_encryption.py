@@ -487,6 +487,8 @@ def test_damaged_files(aead):
         "half of another file": lambda data: data[: 44 + 5 * 65553] + whole[NAMES[1]][44 + 5 * 65553 :],
         "more": lambda data: data + b"x",
         "the header": lambda data: data[:10],
+        "the first bytes": lambda data: bytes(8) + data[8:],
+        "all": lambda data: os.urandom(len(data)),
     }
     for case, change in cases.items():
         one.write_bytes(change(whole[NAMES[0]]))
@@ -577,6 +579,39 @@ def test_keys_of_gpg(gpg, keyring):
     archived(gpg)
     ((cipher, key),) = key_of(gpg)
     assert cipher == "gpg" and key in keyring.gpg("--list-keys", "--with-subkey-fingerprint").decode()
+
+
+# In an object store
+
+
+@pytest.mark.parametrize("cipher", ["gpg", "aead"])
+def test_object_store(cloud_home, bucket, keyring, public, workdir, monkeypatch, cipher):
+    """Encrypted files have the plain name; their digest is metadata."""
+    home = cloud_home
+    monkeypatch.setenv("GNUPGHOME", str(public.path))
+    home.configure(encryption=cipher, encryption_key_id="open@test", compression="zstd",
+                   encryption_key_file=new_key(workdir / "keys"))
+    files = put(home, *NAMES[:2])
+    files["00000002.history"] = HISTORY_TEXT
+    (home.incoming / "00000002.history").write_bytes(HISTORY_TEXT)
+    archived(home)
+    assert sorted(key.rsplit("/", 1)[1] for key in bucket.keys()) == sorted(files)
+    (row,) = {line.split("\t", 3)[3] for line in home.catalog.read_text().splitlines()}
+    assert row == f"zstd\t{cipher}"
+    put(home, *NAMES[:2])
+    archived(home)
+    assert home.waiting() == [] and home.rejected() == []
+    monkeypatch.setenv("GNUPGHOME", str(keyring.path))
+    assert_handed_out(home, files)
+    before = sorted(home.catalog.read_text().splitlines())
+    home.catalog.unlink()
+    assert home.walden("rebuild-xlogdb", "main").returncode == 0
+    assert [line.split("\t")[3:] for line in home.catalog.read_text().splitlines()] == [["zstd", cipher]] * 3
+    assert len(before) == 3
+    ((name, _),) = key_of(home)
+    assert name == cipher
+    done = home.walden("-f", "json", "verify", "main")
+    assert not [p for p in json.loads(done.stdout)["main"]["problems"] if "crypt" in p["text"]], done.stdout
 
 
 # Crashes

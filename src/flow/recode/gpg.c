@@ -156,6 +156,8 @@ give_input(void *context, void *buffer, size_t size)
         errno = EAGAIN;
         return -1;
     }
+    if (gpg->left == 0)
+        return 0;
     size_t part = size < gpg->left ? size : gpg->left;
     memcpy(buffer, gpg->data, part);
     gpg->data += part;

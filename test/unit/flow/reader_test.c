@@ -226,14 +226,67 @@ test_decode_file(void **state)
                  "sink is full");
 }
 
+/* What a program makes of the plain contents, on its way to somewhere else than a file */
+static void
+test_compressing(void **state)
+{
+    Fixture *f = *state;
+    static const struct {
+        const char *codec, *filter;
+    } cases[] = {{"pigz", NULL}, {"custom", "gzip -1"}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        AUTO(str) Str packed = {0}, back = {0};
+        AUTO(coder) Coder *coder = NULL;
+        AUTO(reader) Reader *reader = NULL;
+        char block[10000];
+        size_t got = 0;
+        CustomCodec custom = {.compress = cases[i].filter};
+        write_bytes(f->path, f->data, SIZE);
+        AUTO(close) int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+        assert_done(reader_open_compressing(fd, codec_find(cases[i].codec), 1, &custom, &reader));
+        do {
+            assert_done(reader_read(reader, block, sizeof(block), "x", &got));
+            str_append_part(&packed, block, got);
+        } while (got == sizeof(block));
+        assert_done(decompressor_new(codec_find("gzip"), &coder));
+        assert_done(coder_begin(coder, -1, segment_sink, &back));
+        assert_done(coder_push(coder, packed.data, packed.length));
+        assert_done(coder_finish(coder));
+        assert_int_equal(back.length, SIZE);
+        assert_memory_equal(back.data, f->data, SIZE);
+    }
+}
+
+static void
+test_compressing_fails(void **state)
+{
+    Fixture *f = *state;
+    AUTO(reader) Reader *reader = NULL;
+    char block[1000];
+    size_t got = 0;
+    CustomCodec custom = {.compress = "head -c 10; echo full >&2; exit 3"};
+    AUTO(close) int fd = open(f->path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_done(reader_open_compressing(fd, codec_find("custom"), 1, &custom, &reader));
+    assert_fails(reader_read(reader, block, sizeof(block), "x", &got), ERR_HOOK,
+                 "exit code 3: full");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
-        TEST(plain),       TEST(compressed),   TEST(from_the_current_offset),
-        TEST(cut_off),     TEST(wrong_format), TEST(close_early),
-        TEST(two_at_once), TEST(custom),       TEST(decode_file),
+        TEST(plain),
+        TEST(compressed),
+        TEST(from_the_current_offset),
+        TEST(cut_off),
+        TEST(wrong_format),
+        TEST(close_early),
+        TEST(two_at_once),
+        TEST(custom),
+        TEST(decode_file),
+        TEST(compressing),
+        TEST(compressing_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 
 #include "flow/store/store.h"
 
+#include <sys/xattr.h>
+
 #define SEG_1 "000000010000000000000001"
 #define SEG_2 "000000010000000000000002"
 #define DIR_1 "0000000100000000"
@@ -381,6 +383,41 @@ count_visit(void *context, const char *name, const struct stat *st)
     return 0;
 }
 
+/* Of the plain contents; a file never has that of another. */
+static void
+test_digest(void **state)
+{
+    Home *home = *state;
+    static const char sha256[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    char got[OBJECT_SHA256_ROOM];
+    AUTO(free) char *source = mem_printf("%s/incoming/" SEG_1, home->dir);
+    struct stat st;
+    int64_t size = 0;
+    assert_int_equal(store_digest(home->store, SEG_1, got), STORE_MISSING);
+    for (int kept = 1; kept >= 0; kept--) {
+        const char *name = kept ? SEG_1 : SEG_2;
+        AUTO(store_put) StorePut *put = NULL;
+        write_text(source, "text");
+        AUTO(close) int fd = open(source, O_RDONLY | O_CLOEXEC);
+        fstat(fd, &st);
+        setxattr(source, "user.walden.sha256", "stale", 5, 0);
+        assert_done(store_put_begin(home->store, name, NULL, &put));
+        assert_done(store_put_finish(put, fd, &st, kept ? sha256 : NULL, &size));
+        assert_done(store_put_publish(put));
+        assert_int_equal(store_digest(home->store, name, got), kept ? 0 : STORE_UNKNOWN);
+    }
+    assert_done(store_digest(home->store, SEG_1, got));
+    assert_string_equal(got, sha256);
+
+    AUTO(store_put) StorePut *put = NULL;
+    AUTO(close) int fd = open(source, O_RDONLY | O_CLOEXEC);
+    setxattr(source, "user.walden.sha256", sha256, strlen(sha256), 0);
+    assert_done(store_put_adopt(home->store, "00000002.history", fd, &put));
+    assert_done(store_put_finish(put, fd, &st, NULL, &size));
+    assert_done(store_put_publish(put));
+    assert_int_equal(store_digest(home->store, "00000002.history", got), STORE_UNKNOWN);
+}
+
 static void
 test_list_some(void **state)
 {
@@ -417,6 +454,7 @@ main(void)
         TEST(first_put_sweeps),
         TEST(remove),
         TEST(list_some),
+        TEST(digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,8 +152,10 @@ class Far:
         link.symlink_to(program)
         self.env = scripted(
             workdir,
-            f'for last; do :; done\necho "$last" >> {self.calls}\n'
-            f'BARMAN_CONFIG_FILE={home.conf} PATH={link.parent}:$PATH exec sh -c "$last"',
+            # As ssh does: what follows the host is one line for the shell there.
+            'while :; do case $1 in -p) shift 2;; -*) shift;; *) break;; esac; done\nshift\n'
+            f'echo "$*" >> {self.calls}\n'
+            f'BARMAN_CONFIG_FILE={home.conf} PATH={link.parent}:$PATH exec sh -c "$*"',
         )["env"]
 
     def asked(self):

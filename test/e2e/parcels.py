@@ -75,7 +75,6 @@ class Ssh:
         client_bin = self.directory / "client"
         for path in (self.bin, client_bin):
             path.mkdir(parents=True)
-        self.port = free_port()
         self.user = getpass.getuser()
         for key in ("host", "user"):
             subprocess.run(
@@ -83,6 +82,13 @@ class Ssh:
             )
         give(self.directory / "user")  # a test's server comes by it, too
         shutil.copy(self.directory / "user.pub", self.directory / "authorized")
+        wrapper = client_bin / "ssh"
+        wrapper.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {self.directory}/client.conf "$@"\n')
+        wrapper.chmod(0o755)
+        self.environment = dict(os.environ, PATH=f"{client_bin}:{os.environ['PATH']}")
+
+    def configure(self):
+        self.port = free_port()
         (self.directory / "server.conf").write_text(
             f"ListenAddress 127.0.0.1:{self.port}\nHostKey {self.directory}/host\nUsePAM no\n"
             f"AuthorizedKeysFile {self.directory}/authorized\nStrictModes no\nPidFile none\n"
@@ -93,22 +99,28 @@ class Ssh:
             f"Host *\nPort {self.port}\nIdentityFile {self.directory}/user\nIdentitiesOnly yes\n"
             "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nBatchMode yes\n"
         )
-        wrapper = client_bin / "ssh"
-        wrapper.write_text(f'#!/bin/sh\nexec /usr/bin/ssh -F {self.directory}/client.conf "$@"\n')
-        wrapper.chmod(0o755)
-        self.environment = dict(os.environ, PATH=f"{client_bin}:{os.environ['PATH']}")
 
     @contextlib.contextmanager
     def serving(self):
         pathlib.Path("/run/sshd").mkdir(exist_ok=True)  # where sshd wants to lock itself up
-        log = open(self.directory / "sshd.log", "wb")
-        command = [SSHD, "-D", "-e", "-f", self.directory / "server.conf"]
-        with log, subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log) as process:
-            try:
-                wait_for(self.answers, timeout=TIMEOUT, what="sshd")
-                yield self
-            finally:
-                process.terminate()
+        with contextlib.ExitStack() as stack:
+            log = stack.enter_context(open(self.directory / "sshd.log", "wb"))
+            process = None
+
+            def answers():
+                """Somebody else may have taken the port meanwhile: then sshd ends."""
+                nonlocal process
+                if process is None or process.poll() is not None:
+                    self.configure()
+                    command = [SSHD, "-D", "-e", "-f", self.directory / "server.conf"]
+                    process = stack.enter_context(
+                        subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+                    )
+                    stack.callback(process.terminate)
+                return self.answers()
+
+            wait_for(answers, timeout=TIMEOUT, what="sshd")
+            yield self
 
     def answers(self):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as to:
@@ -152,8 +164,10 @@ class Far:
         link.symlink_to(program)
         self.env = scripted(
             workdir,
-            f'for last; do :; done\necho "$last" >> {self.calls}\n'
-            f'BARMAN_CONFIG_FILE={home.conf} PATH={link.parent}:$PATH exec sh -c "$last"',
+            # As ssh does: what follows the host is one line for the shell there.
+            'while :; do case $1 in -p) shift 2;; -*) shift;; *) break;; esac; done\nshift\n'
+            f'echo "$*" >> {self.calls}\n'
+            f'BARMAN_CONFIG_FILE={home.conf} PATH={link.parent}:$PATH exec sh -c "$*"',
         )["env"]
 
     def asked(self):

@@ -64,7 +64,7 @@ send_contents(Sending *self, const ParcelSource *source, Sums *sums)
 static int
 send_end(Sending *self)
 {
-    TRY(send_padding(self, 2 * TAR_BLOCK));
+    TRY(send_padding(self, (size_t)2 * TAR_BLOCK));
     return send_padding(self, (size_t)(TAR_PIECE - self->sent % TAR_PIECE) % TAR_PIECE);
 }
 

@@ -57,7 +57,7 @@ int
 tar_header_parse(const void *data, TarHeader *ret_header)
 {
     const Block *block = data;
-    TarHeader header = {.type = block->type ? block->type : TAR_REGULAR};
+    TarHeader header = {.type = TAR_REGULAR};
     int64_t sum = 0, mtime = 0;
     bool zeros = block->name[0] == 0 && memcmp(data, (const char *)data + 1, TAR_BLOCK - 1) == 0;
     if (zeros)
@@ -72,6 +72,8 @@ tar_header_parse(const void *data, TarHeader *ret_header)
     snprintf(header.name, sizeof(header.name), "%.*s%s%.*s",
              prefixed ? (int)sizeof(block->prefix) : 0, block->prefix, prefixed ? "/" : "",
              (int)sizeof(block->name), block->name);
+    if (block->type)
+        header.type = block->type;
     *ret_header = header;
     return 0;
 }

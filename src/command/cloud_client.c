@@ -54,7 +54,11 @@ cloud_begin(const CloudProgram *program, int argc, char **argv, Arguments *ret_f
     }
     (void)log_open(NULL, log_level(ret_found));
     stop_on_signals();
-    return 0;
+    if (bucket_is_url(ret_found->words.items[0]))
+        return 0;
+    log_error("Invalid URL address: %s", ret_found->words.items[0]);
+    *ret_code = CLOUD_FAILED;
+    return CLOUD_ENDS;
 }
 
 BucketSettings

@@ -36,9 +36,10 @@ run(const Invocation *invocation)
     if (result == 0)
         return EXIT_DONE;
     if (result == DEPOSIT_DIFFERENT)
-        result = hint(fail(ERR_DATA, "the archive has other content under this name: nothing was "
-                                     "replaced"),
-                      "does another server send its WAL to this archive? Each needs one of its own");
+        result =
+            hint(fail(ERR_DATA, "the archive has other content under this name: nothing was "
+                                "replaced"),
+                 "does another server send its WAL to this archive? Each needs one of its own");
     wrap(result, "archive '%s' of server '%s'", path, server->name);
     report_failure(invocation->report, error_last());
     return EXIT_FAILED;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  * walden cloud-wal-restore SERVER WAL_NAME PATH: restore_command on a database host, the twin of
- * cloud-wal-archive: get-wal to a path. The file comes into being whole and durable or not at all. */
+ * cloud-wal-archive: get-wal to a path. The file comes into being whole and durable or not at all.
+ */
 #include "base/file.h"
 #include "command/command.h"
 #include "command/recovery.h"
@@ -13,7 +14,7 @@ static const CommandOption options[] = {
     [PARTIAL] = {"partial", "P", NULL,
                  "take a partial segment, filled up with zeros,\nwhen there is no whole one"},
     [PREFETCH] = {"prefetch", "", "N",
-                  "fetch up to N segments ahead, in the background, for\nthe next calls; instead "
+                  "fetch up to N segments ahead, in the background,\nfor the next calls; instead "
                   "of restore_prefetch"},
     [BARMAN_CODES] = RECOVERY_BARMAN_CODES,
 };
@@ -24,8 +25,8 @@ restore(Retrieval *what, const char *path, size_t ahead)
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
     const char *slash = strrchr(path, '/');
     AUTO(free)
-    char *directory = slash ? mem_printf("%.*s", slash == path ? 1 : (int)(slash - path), path)
-                            : mem_dup(".");
+    char *directory =
+        slash ? mem_printf("%.*s", slash == path ? 1 : (int)(slash - path), path) : mem_dup(".");
     TRY(atomic_open(directory, slash ? slash + 1 : path, 0666, &file));
     what->fd = file.fd;
     int result = ahead ? prefetch_retrieve(what, ahead) : retrieve(what);

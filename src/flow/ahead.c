@@ -35,8 +35,8 @@ typedef struct Ahead {
     const ServerConfig *server;
     const char *directory; /* pg_wal */
     Recipe recipe;
-    Lock lock; /* of the record */
-    StrList record; /* its lines, without the first */
+    Lock lock;                  /* of the record */
+    StrList record;             /* its lines, without the first */
     AheadFile files[AHEAD_MAX]; /* the first is the one that we were called for */
     size_t count;
     Coder *compressors[AHEAD_MAX]; /* of each thread */
@@ -49,9 +49,9 @@ note_identity(AheadFile *file, const struct stat *st)
 {
     char line[IDENTITY_ROOM];
     snprintf(line, sizeof(line), "%s %llu %llu %lld %lld.%09ld %lld.%09ld", file->name,
-             (unsigned long long)st->st_dev, (unsigned long long)st->st_ino,
-             (long long)st->st_size, (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
-             (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+             (unsigned long long)st->st_dev, (unsigned long long)st->st_ino, (long long)st->st_size,
+             (long long)st->st_mtim.tv_sec, st->st_mtim.tv_nsec, (long long)st->st_ctim.tv_sec,
+             st->st_ctim.tv_nsec);
     memcpy(file->line, line, sizeof(line));
 }
 
@@ -98,8 +98,8 @@ static bool
 is_ready(const Ahead *self, const char *line)
 {
     AUTO(free)
-    char *path = mem_printf("%s/archive_status/%.*s.ready", self->directory,
-                            (int)strcspn(line, " "), line);
+    char *path =
+        mem_printf("%s/archive_status/%.*s.ready", self->directory, (int)strcspn(line, " "), line);
     return access(path, F_OK) == 0;
 }
 
@@ -156,8 +156,7 @@ list_ready(const Ahead *self, StrList *ret_names)
         if (!str_ends(entry->d_name, ".ready") || length >= WAL_NAME_ROOM + strlen(".ready"))
             continue;
         entry->d_name[length - strlen(".ready")] = '\0';
-        if (wal_kind(entry->d_name) != WAL_NONE &&
-            strcmp(entry->d_name, self->files[0].name) != 0)
+        if (wal_kind(entry->d_name) != WAL_NONE && strcmp(entry->d_name, self->files[0].name) != 0)
             strlist_add(ret_names, entry->d_name);
     }
     if (ret_names->count)
@@ -230,6 +229,7 @@ init_recipe(Ahead *self, Arena *arena, Store **ret_store)
 {
     Recipe *recipe = &self->recipe;
     TRY(codec_configured(self->server, &recipe->codec, &recipe->level));
+    TRY(cipher_configured(self->server, &recipe->cipher));
     custom_codec_init(self->server, arena, &recipe->custom);
     gate_init(self->server, &recipe->gate);
     recipe->gate.grace = 0; /* PostgreSQL has finished what it calls us for */
@@ -270,13 +270,12 @@ ahead_archive(const ServerConfig *server, const char *path, size_t parallel)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     AUTO(free)
-    char *directory = slash ? mem_printf("%.*s", slash == path ? 1 : (int)(slash - path), path)
-                            : mem_dup(".");
+    char *directory =
+        slash ? mem_printf("%.*s", slash == path ? 1 : (int)(slash - path), path) : mem_dup(".");
     if (wal_kind(name) == WAL_NONE)
         return fail(ERR_USAGE, "'%s' is not a valid wal file name", name);
     if (!server_is_remote(server))
-        return hint(fail(ERR_CONFIG, "the archive '%s' is no object store",
-                         server->wals_directory),
+        return hint(fail(ERR_CONFIG, "the archive '%s' is no object store", server->wals_directory),
                     "a directory is archived to by archive-wal, from incoming/");
     Ahead *self = mem_alloc(sizeof(*self));
     self->server = server;

@@ -8,7 +8,7 @@ import signal
 import pytest
 from home import WALDEN
 from network import Network
-from pg import Postgres, give, restored, short_directory
+from pg import Postgres, give, owner, restored, short_directory
 from roundtrips import Distance
 from support import beside, locked, set_time, wait_for
 from wal import make_wal, segment_names, wal_bytes
@@ -116,7 +116,10 @@ def test_recycled(cluster, bucket):
         assert cluster.call(name, 4).returncode == 0, "the same content again"
 
 
-@pytest.mark.parametrize("damage", ["", "what\n", "x" * 300 + "\n", "\0\n\n", None])
+@pytest.mark.parametrize(
+    "damage", ["", "what\n", "x" * 300 + "\n", "\0\n\n", None],
+    ids=["empty", "other", "long", "binary", "torn"],
+)
 def test_damaged_record(cluster, bucket, damage):
     cluster.add(*NAMES[:4])
     cluster.archive(NAMES[0], 3)
@@ -167,10 +170,11 @@ def test_store_out_of_reach(cluster, s3, bucket):
         done = cluster.call(NAMES[0], 3, timeout=60)
         assert done.returncode == 1 and bucket.keys() == []
         cluster.home.configure(cloud_timeout=600)
+        before = len(network.sockets)
         with beside(
             cluster.home, "cloud-wal-archive", "main", cluster.path / NAMES[0]
         ) as waiting:
-            wait_for(lambda: len(network.sockets) > 2)
+            wait_for(lambda: len(network.sockets) > before)
             waiting.send_signal(signal.SIGTERM)
             assert waiting.wait(30) == 1
         network.cut()
@@ -228,26 +232,29 @@ def test_restored(cluster, bucket):
 def test_with_postgres(cloud_home, bucket):
     """The archiver's calls are killed at random; the restored server has it all."""
     home, directory = cloud_home, short_directory("walden-cloud-")
-    home.configure(compression="zstd", barman_user="postgres", restore_prefetch=4)
+    home.globals["barman_user"] = owner()
+    home.configure(compression="zstd", restore_prefetch=4)
     for path in [home.path, *home.path.rglob("*")]:
         give(path)
     walden = f"{WALDEN} -c {home.conf}"
     archive = f"{walden} cloud-wal-archive --parallel 4 main %p"
     try:
         with Postgres(directory / "pg", archive_mode="on", archive_command=archive) as server:
+            server.switch_wal()
+            wait_for(bucket.keys, 60)
             backup = server.base_backup(directory / "again" / "data")
             server.configure(archive_command=f"timeout -s KILL 0.0$(shuf -i 1-9 -n 1) {archive} || false")
             server.reload()
             server.sql("create table t as select 0 as n")
-            for number in range(1, 9):
+            for number in range(1, 7):
                 server.sql(f"insert into t select {number} from generate_series(1, 300)")
-                last = server.switch_wal()
-            expected = server.sql("select n, count(*) from t group by n").stdout
+                server.switch_wal()
+            expected = server.sql("select n, count(*) from t group by n")
             server.configure(archive_command=archive)
             server.reload()
-            server.wait_archived(last)
+            server.wait_archived(server.switch_wal())  # which wakes the archiver
         with restored(backup.parent, f"{walden} cloud-wal-restore main %f %p") as again:
             again.wait_recovered()
-            assert again.sql("select n, count(*) from t group by n").stdout == expected
+            assert again.sql("select n, count(*) from t group by n") == expected
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -16,7 +16,7 @@ from home import execute
 from parcels import called
 from pg import Postgres, restored, short_directory
 from roundtrips import Distance
-from support import started
+from support import started, wait_for
 from wal import MIB, make_wal, segment_name, segment_names, wal_bytes
 
 NAMES = segment_names(5, 4)
@@ -139,10 +139,9 @@ def test_kinds_of_files(ours, theirs, bucket, workdir, to):
     for path in (label, history, partial):
         good(ours.archive(path, "--gzip"))
     assert bucket.keys() == sorted(key(path.name, ".gz") for path in (label, history, partial))
-    for path in (label, history):
-        for client in (ours, theirs):
-            good(client.restore(path.name, to))
-            assert to.read_bytes() == path.read_bytes()
+    for client, path in ((ours, label), (ours, history), (theirs, history)):
+        good(client.restore(path.name, to))
+        assert to.read_bytes() == path.read_bytes()
 
 
 # What is there is never replaced
@@ -444,28 +443,30 @@ def test_recovery(bucket):
             directory / "pg", archive_mode="on",
             archive_command=f"{ours}/barman-cloud-wal-archive --gzip {words} %p",
         ) as server:
+            server.switch_wal()
+            wait_for(bucket.keys, 60)
             backup = server.base_backup(directory / "ours" / "data")
             server.configure(
                 archive_command=f"{killed} {ours}/barman-cloud-wal-archive --gzip {words} %p || false"
             )
             server.reload()
             server.sql("create table t as select 0 as n")
-            for number in range(1, 6):
+            for number in range(1, 4):
                 rows = chance.randint(1, 999)
                 server.sql(f"insert into t select {number} from generate_series(1, {rows})")
-                last = server.switch_wal()
-            expected = server.sql(query).stdout
+                server.switch_wal()
+            expected = server.sql(query)
             server.configure(
                 archive_command=f"{ours}/barman-cloud-wal-archive --gzip {words} %p"
             )
             server.reload()
-            server.wait_archived(last)
+            server.wait_archived(server.switch_wal())  # which wakes the archiver
         (directory / "theirs").mkdir()
         subprocess.run(["cp", "-a", backup, directory / "theirs" / "data"], check=True)
         for side, programs in (("ours", ours), ("theirs", THEIRS)):
             command = f"{programs}/barman-cloud-wal-restore {words} %f %p"
             with restored(directory / side, command) as again:
                 again.wait_recovered()
-                assert again.sql(query).stdout == expected
+                assert again.sql(query) == expected
     finally:
         shutil.rmtree(directory, ignore_errors=True)

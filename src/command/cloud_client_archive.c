@@ -303,7 +303,8 @@ archive(const Archiving *self, const char *name)
     const Recipe recipe = {.store = store,
                            .codec = self->codec,
                            .level = self->level,
-                           .gate = {.level = VALIDATE_HEADER}};
+                           .gate = {.level = VALIDATE_HEADER},
+                           .undigested = true};
     int result = deposit(&recipe, &compressor, name, fd, &wal);
     if (result == DEPOSIT_SAME)
         log_info("%s is archived already, with this content", name);

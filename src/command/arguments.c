@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
- * argparse's rules, as far as they can be seen from outside: a word is an option if it begins with a
- * dash, unless it is only that, a number, holds a blank, or stands behind "--"; a long option may be
- * cut short while it is unmistakable; what follows a letter in its word are letters or the letter's
- * argument. */
+ * argparse's rules, as far as they can be seen from outside: a word is an option if it begins with
+ * a dash, unless it is only that, a number, holds a blank, or stands behind "--"; a long option may
+ * be cut short while it is unmistakable; what follows a letter in its word are letters or the
+ * letter's argument. */
 #include "command/arguments.h"
 
 #include "command/options.h"

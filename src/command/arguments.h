@@ -21,10 +21,10 @@ typedef struct Argument {
 enum { ARGUMENTS_MAX = 40 };
 
 typedef struct Arguments {
-    int given[ARGUMENTS_MAX];       /* how often */
-    StrList values[ARGUMENTS_MAX];  /* of each option, in order */
-    StrList words;                  /* what is no option and belongs to none */
-    int ended;                      /* the option that ended it, or -1 */
+    int given[ARGUMENTS_MAX];      /* how often */
+    StrList values[ARGUMENTS_MAX]; /* of each option, in order */
+    StrList words;                 /* what is no option and belongs to none */
+    int ended;                     /* the option that ended it, or -1 */
 } Arguments;
 
 /* Reads argv[1..]. ERR_USAGE; the result is to be given back in any case. */

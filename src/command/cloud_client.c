@@ -37,8 +37,7 @@ log_level(const Arguments *found)
 int
 cloud_begin(const CloudProgram *program, int argc, char **argv, Arguments *ret_found, int *ret_code)
 {
-    int result =
-        arguments_parse(argc, argv, program->options, program->option_count, ret_found);
+    int result = arguments_parse(argc, argv, program->options, program->option_count, ret_found);
     if (result == 0 && ret_found->ended >= 0) {
         *ret_code = print_end(program, ret_found->ended == CLOUD_VERSION);
         return CLOUD_ENDS;
@@ -54,7 +53,11 @@ cloud_begin(const CloudProgram *program, int argc, char **argv, Arguments *ret_f
     }
     (void)log_open(NULL, log_level(ret_found));
     stop_on_signals();
-    return 0;
+    if (bucket_is_url(ret_found->words.items[0]))
+        return 0;
+    log_error("Invalid URL address: %s", ret_found->words.items[0]);
+    *ret_code = CLOUD_FAILED;
+    return CLOUD_ENDS;
 }
 
 BucketSettings

@@ -54,10 +54,10 @@ enum { CLOUD_GROUP_VOLUME = 1, CLOUD_GROUP_OWN };
     [CLOUD_READ_TIMEOUT] = {{"read-timeout", "", "SECONDS",                                        \
                              "give up a connection that is silent so long (60)"},                  \
                             .number = true},                                                       \
-    [CLOUD_CREDENTIAL] = {{"azure-credential", "", "KIND",                                         \
-                           "Azure: azure-cli, managed-identity or default"},                       \
-                          .aliases = "credential|default",                                         \
-                          .choices = "azure-cli|managed-identity|default"}
+    [CLOUD_CREDENTIAL] = {                                                                         \
+        {"azure-credential", "", "KIND", "Azure: azure-cli, managed-identity or default"},         \
+        .aliases = "credential|default",                                                           \
+        .choices = "azure-cli|managed-identity|default"}
 
 typedef struct CloudProgram {
     const char *name, *arguments, *help;
@@ -81,8 +81,8 @@ BucketSettings cloud_settings(const Arguments *found);
 /* --test: can the store be reached, and is the bucket there? The exit code. */
 int cloud_test(const char *url, const BucketSettings *settings);
 
-/* Tells of the failure on record; the exit code that tells what kind of failure it is. A bucket that
- * is missing is looked for when that can be the reason, and answered with `missing`. */
+/* Tells of the failure on record; the exit code that tells what kind of failure it is. A bucket
+ * that is missing is looked for when that can be the reason, and answered with `missing`. */
 int cloud_fail(const char *url, const BucketSettings *settings, int missing);
 
 /* As main() of these programs; the exit code. */

@@ -271,16 +271,15 @@ find_path(Archiving *self)
 {
     const char *hook = getenv("BARMAN_HOOK"), *phase = getenv("BARMAN_PHASE");
     if (!hook || !phase)
-        return self->path ? 0
-                          : fail(ERR_CONFIG, "the following arguments are required: wal_path");
+        return self->path ? 0 : fail(ERR_CONFIG, "the following arguments are required: wal_path");
     if ((strcmp(hook, "archive_script") != 0 && strcmp(hook, "archive_retry_script") != 0) ||
         strcmp(phase, "pre") != 0)
-        return fail(ERR_CONFIG, "barman-cloud-wal-archive can only be used as pre_archive_script or "
-                                "pre_archive_retry_script, not as a %s %s",
+        return fail(ERR_CONFIG,
+                    "barman-cloud-wal-archive can only be used as pre_archive_script or "
+                    "pre_archive_retry_script, not as a %s %s",
                     phase, hook);
     self->path = getenv("BARMAN_FILE");
-    return self->path ? 0
-                      : fail(ERR_CONFIG, "Expected environment variable BARMAN_FILE not set");
+    return self->path ? 0 : fail(ERR_CONFIG, "Expected environment variable BARMAN_FILE not set");
 }
 
 static int
@@ -304,7 +303,8 @@ archive(const Archiving *self, const char *name)
     const Recipe recipe = {.store = store,
                            .codec = self->codec,
                            .level = self->level,
-                           .gate = {.level = VALIDATE_HEADER}};
+                           .gate = {.level = VALIDATE_HEADER},
+                           .undigested = true};
     int result = deposit(&recipe, &compressor, name, fd, &wal);
     if (result == DEPOSIT_SAME)
         log_info("%s is archived already, with this content", name);

@@ -27,12 +27,13 @@ static const Argument options[] = {
 static const CloudProgram program = {
     .name = "barman-cloud-wal-restore",
     .arguments = "SOURCE_URL SERVER_NAME WAL_NAME WAL_DEST",
-    .help = "Fetches a WAL file from an object store, for restore_command:\n"
-            "    restore_command = 'barman-cloud-wal-restore s3://BUCKET/PREFIX SERVER %f %p'\n\n"
-            "Exit codes: 0 it is whole and durable at WAL_DEST; 1 it is certainly not there; 2 the\n"
-            "store could not be reached; 3 the command line or WAL_NAME is wrong; 4 anything else;\n"
-            "200 what is there is damaged. At a code above 125 PostgreSQL stops its recovery, at\n"
-            "others it may end it: --postgres-exit-codes makes all but 0 and 1 such.",
+    .help =
+        "Fetches a WAL file from an object store, for restore_command:\n"
+        "    restore_command = 'barman-cloud-wal-restore s3://BUCKET/PREFIX SERVER %f %p'\n\n"
+        "Exit codes: 0 it is whole and durable at WAL_DEST; 1 it is certainly not there; 2 the\n"
+        "store could not be reached; 3 the command line or WAL_NAME is wrong; 4 anything else;\n"
+        "200 what is there is damaged. At a code above 125 PostgreSQL stops its recovery, at\n"
+        "others it may end it: --postgres-exit-codes makes all but 0 and 1 such.",
     .options = options,
     .option_count = OPTIONS,
     .word_min = 4,
@@ -57,9 +58,8 @@ fetch(Store *store, const char *name, const Retrieval *what)
     TRY(found);
     AUTO(free) char *path = store_path(store, name, NULL);
     int result = handout(what, &custom, fd, path, &written);
-    return result == HANDOUT_ARRIVING
-               ? fail(ERR_DATA, "'%s' is shorter than its header says", path)
-               : result;
+    return result == HANDOUT_ARRIVING ? fail(ERR_DATA, "'%s' is shorter than its header says", path)
+                                      : result;
 }
 
 /* To an open file in the directory; RETRIEVE_MISSING. */
@@ -90,9 +90,9 @@ restore(const Restore *self)
     struct stat st;
     const char *slash = strrchr(self->to, '/');
     AUTO(free)
-    char *directory = !slash ? mem_dup(".")
-                             : mem_printf("%.*s", slash == self->to ? 1 : (int)(slash - self->to),
-                                          self->to);
+    char *directory =
+        !slash ? mem_dup(".")
+               : mem_printf("%.*s", slash == self->to ? 1 : (int)(slash - self->to), self->to);
     if (stat(self->to, &st) == 0 && !S_ISREG(st.st_mode))
         return fail(ERR_UNSUPPORTED, "WAL_DEST is no file: '%s'", self->to);
     TRY(atomic_open(directory, slash ? slash + 1 : self->to, 0666, &file));

@@ -47,11 +47,12 @@ typedef struct Command {
     int (*run)(const Invocation *invocation);
 } Command;
 
-extern const Command command_archive_wal, command_check, command_check_wal_archive, command_cron,
-    command_delete_wals, command_diagnose, command_get_wal, command_list_servers, command_metrics,
-    command_put_wal, command_rebuild_xlogdb, command_receive_wal, command_replication_status,
-    command_rekey, command_run, command_show_servers, command_show_wals, command_status,
-    command_switch_wal, command_sync_info, command_verify;
+extern const Command command_archive_wal, command_check, command_check_wal_archive,
+    command_cloud_wal_archive, command_cloud_wal_restore, command_cron, command_delete_wals,
+    command_diagnose, command_get_wal, command_list_servers, command_metrics, command_put_wal,
+    command_rebuild_xlogdb, command_receive_wal, command_rekey, command_replication_status,
+    command_run, command_show_servers, command_show_wals, command_status, command_switch_wal,
+    command_sync_info, command_verify;
 
 /* The table */
 const Command *const *command_all(size_t *ret_count);

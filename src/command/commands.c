@@ -10,6 +10,8 @@ static const Command *const commands[] = {
     &command_archive_wal,
     &command_check,
     &command_check_wal_archive,
+    &command_cloud_wal_archive,
+    &command_cloud_wal_restore,
     &command_cron,
     &command_delete_wals,
     &command_diagnose,

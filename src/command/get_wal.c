@@ -6,12 +6,11 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "command/command.h"
+#include "command/recovery.h"
 #include "flow/prefetch.h"
 #include "wal/name.h"
 
 #include <unistd.h>
-
-enum { EXIT_MISSING = 1, EXIT_BAD_NAME = 3, EXIT_UNCERTAIN = 200 };
 
 enum Option { DIRECTORY, PARTIAL, GZIP, BZIP2, KEEP, PEEK, PREFETCH, TEST, BARMAN_CODES };
 
@@ -32,40 +31,13 @@ static const CommandOption options[] = {
          "fetch up to N segments ahead, in the background,\nfor the next calls; instead of "
          "restore_prefetch"},
     [TEST] = {"test", "t", NULL, "only check that WAL could be asked for"},
-    [BARMAN_CODES] =
-        {"barman-exit-codes", "", NULL,
-         "answer 1, as Barman does, also when it could\nnot be found out whether the file "
-         "is there"},
+    [BARMAN_CODES] = RECOVERY_BARMAN_CODES,
 };
 
-/* PostgreSQL calls restore_command in the data directory. */
-static bool
-is_standby(void)
-{
-    return access("standby.signal", F_OK) == 0;
-}
-
-/* Not certain: what the caller is to be told depends on who it is. */
 static int
 uncertain(const Invocation *invocation)
 {
-    if (invocation->options[BARMAN_CODES])
-        return EXIT_FAILED;
-    if (!is_standby())
-        return EXIT_UNCERTAIN;
-    report_warning(invocation->report,
-                   "this is a standby, which will ask again: answering that the file is missing");
-    return EXIT_MISSING;
-}
-
-/* The same when not even the command line or the configuration could be read. */
-static int
-exit_unusable(int usual, char *const *arguments)
-{
-    for (; *arguments; arguments++)
-        if (strcmp(*arguments, "--barman-exit-codes") == 0)
-            return usual;
-    return is_standby() ? EXIT_MISSING : EXIT_UNCERTAIN;
+    return recovery_uncertain(invocation, invocation->options[BARMAN_CODES] != NULL);
 }
 
 static void
@@ -95,21 +67,6 @@ client(void)
 {
     const char *ssh = getenv("SSH_CONNECTION");
     return ssh ? mem_printf(" (SSH host: %.*s)", (int)strcspn(ssh, " "), ssh) : mem_dup("");
-}
-
-/* How far to fetch ahead. False when it is no number. */
-static bool
-prefetch_wanted(const Invocation *invocation, const Retrieval *what, size_t *ret_ahead)
-{
-    const char *text = invocation->options[PREFETCH];
-    int64_t ahead = what->server->restore_prefetch;
-    if (text && !int_parse(text, 0, PREFETCH_MAX, &ahead))
-        return false;
-    /* What is fetched ahead rests in files, in clear text. */
-    if (what->server->encryption)
-        ahead = 0;
-    *ret_ahead = ahead < 0 ? 0 : ahead > PREFETCH_MAX ? PREFETCH_MAX : (size_t)ahead;
-    return true;
 }
 
 static int
@@ -168,11 +125,8 @@ run(const Invocation *invocation)
         return uncertain(invocation);
     }
     size_t ahead = 0;
-    if (!prefetch_wanted(invocation, &what, &ahead)) {
-        report_error(invocation->report, "--prefetch needs a number from 0 to %d, not '%s'",
-                     PREFETCH_MAX, given[PREFETCH]);
+    if (!recovery_prefetch(invocation, server, given[PREFETCH], &ahead))
         return uncertain(invocation);
-    }
     if (what.keep_compression)
         ahead = 0; /* what is fetched ahead is plain */
     return given[PEEK] ? peek(invocation, &what) : send_file(invocation, &what, ahead);
@@ -193,6 +147,6 @@ const Command command_get_wal = {
             "directory of a standby it is 1, since a standby asks again).",
     .options = options,
     .option_count = COUNT_OF(options),
-    .exit_unusable = exit_unusable,
+    .exit_unusable = recovery_unusable,
     .run = run,
 };

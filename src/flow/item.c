@@ -281,7 +281,8 @@ transform(const Recipe *recipe, Coder **compressor, Stream stream, Item *item)
     bool locked = recipe->cipher && recipe->cipher->secret_apart;
     if (locked && item->class)
         TRY(digest_source(recipe, item, item->sha256));
-    else if ((locked || store_keeps_digests(recipe->store)) && !item->class)
+    else if ((locked || (store_keeps_digests(recipe->store) && !recipe->undigested)) &&
+             !item->class)
         TRY(digest_begin(DIGEST_SHA256, &digest));
     stream.digest = digest;
     TRY(fill_put(recipe, compressor, stream, item));

@@ -3,6 +3,8 @@
 put into an object store and take from it, beside Barman's own of the same names."""
 
 import contextlib
+import gzip
+import json
 import os
 import pathlib
 import random
@@ -14,7 +16,7 @@ from home import execute
 from parcels import called
 from pg import Postgres, restored, short_directory
 from roundtrips import Distance
-from support import started
+from support import started, wait_for
 from wal import MIB, make_wal, segment_name, segment_names, wal_bytes
 
 NAMES = segment_names(5, 4)
@@ -26,7 +28,7 @@ CODECS = {
     "": "", "--gzip": ".gz", "--bzip2": ".bz2", "--xz": ".xz", "--zstd": ".zst", "--lz4": ".lz4",
     "--snappy": ".snappy",
 }
-DEBIANS = ["", "--gzip", "--bzip2", "--snappy"]
+DEBIANS = ["", "--gzip", "--bzip2"]  # its Python cannot do snappy
 needs_barman = pytest.mark.skipif(
     not os.access(THEIRS / "barman-cloud-wal-archive", os.X_OK), reason="no barman-cli-cloud"
 )
@@ -137,10 +139,9 @@ def test_kinds_of_files(ours, theirs, bucket, workdir, to):
     for path in (label, history, partial):
         good(ours.archive(path, "--gzip"))
     assert bucket.keys() == sorted(key(path.name, ".gz") for path in (label, history, partial))
-    for path in (label, history):
-        for client in (ours, theirs):
-            good(client.restore(path.name, to))
-            assert to.read_bytes() == path.read_bytes()
+    for client, path in ((ours, label), (ours, history), (theirs, history)):
+        good(client.restore(path.name, to))
+        assert to.read_bytes() == path.read_bytes()
 
 
 # What is there is never replaced
@@ -211,12 +212,8 @@ def test_one_request(ours, s3, source):
 def test_choice(ours, bucket, workdir, to):
     """The exact name, then compressed, then partial: Barman takes the last."""
     for seed, suffix in enumerate((".partial", ".gz", "")):
-        path = workdir / f"{NAME}{suffix}"
-        make_wal(path, NAME, seed=seed)
-        if suffix == ".gz":
-            execute(["gzip", "-n", path])
-            path = path.with_name(path.name + ".gz")
-        bucket.put(key(NAME, suffix), path.read_bytes())
+        data = wal_bytes(NAME, seed=seed)
+        bucket.put(key(NAME, suffix), gzip.compress(data) if suffix == ".gz" else data)
         bucket.put(key(NAME, ".00000028.backup.gz"), b"\x1f\x8b\x08")
         good(ours.restore(NAME, to))
         assert to.read_bytes() == wal_bytes(NAME, seed=seed)
@@ -283,8 +280,10 @@ def test_same_codes(ours, theirs, source, to, command):
         ["--test=1", url, "main", *args], ["--te", "-v", "-v", url, "main", *args],
         ["--t=", url, "main", *args],
         ["-tvv", "--", url, "main", *args], ["s3:///", "main", *args],
-        ["where", "main", *args], [url, "main", "--test", *args],
+        ["where", "main", *args],
     ]
+    if command != "wal-archive":  # argparse cannot do that with words that may be missing
+        lines += [[url, "main", "--test", *args]]
     if wrong:
         lines += [[url, "main", *wrong], ["--test", url, "main", *wrong]]
     if command == "wal-archive":
@@ -297,12 +296,34 @@ def test_same_codes(ours, theirs, source, to, command):
     if command == "check-wal-archive":
         lines += [["--timeline", "0", url, "main"], ["--timeline", "x", url, "main"]]
         lines += [["--timeline", "1", url, "main"]]
-    for line in lines:
-        codes = []
-        for client in (ours, theirs):
-            lead = ["--endpoint-url", client.endpoint] if url in line else []
-            codes.append(client.run(command, *lead, *line).returncode)
-        assert codes[0] == codes[1], line
+    lines = [["--endpoint-url", ours.endpoint] * (url in line) + line for line in lines]
+    lines = [[str(word) for word in line] for line in lines]
+    expected = codes_of_barman(command, lines)
+    for line, code in zip(lines, expected):
+        assert ours.run(command, *line).returncode == code, line
+
+
+def codes_of_barman(command, lines):
+    """All in one process: Python takes its time to start."""
+    module = {"check-wal-archive": "check_wal_archive"}.get(command, command.replace("-", "", 1))
+    done = execute(["/usr/bin/python3", "-c", CODES, module, json.dumps(lines)])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+CODES = """
+import importlib, json, sys
+module = importlib.import_module("barman.clients.cloud_" + sys.argv[1])
+codes = []
+for line in json.loads(sys.argv[2]):
+    try:
+        module.main(line)
+        codes.append(0)
+    except SystemExit as end:
+        codes.append(end.code or 0)
+    except BaseException:
+        codes.append(1)
+print(json.dumps(codes))
+"""
 
 
 def test_check(ours, bucket, workdir):
@@ -420,26 +441,32 @@ def test_recovery(bucket):
     try:
         with Postgres(
             directory / "pg", archive_mode="on",
-            archive_command=f"{killed} {ours}/barman-cloud-wal-archive --gzip {words} %p",
+            archive_command=f"{ours}/barman-cloud-wal-archive --gzip {words} %p",
         ) as server:
+            server.switch_wal()
+            wait_for(bucket.keys, 60)
             backup = server.base_backup(directory / "ours" / "data")
+            server.configure(
+                archive_command=f"{killed} {ours}/barman-cloud-wal-archive --gzip {words} %p || false"
+            )
+            server.reload()
             server.sql("create table t as select 0 as n")
-            for number in range(1, 6):
+            for number in range(1, 4):
                 rows = chance.randint(1, 999)
                 server.sql(f"insert into t select {number} from generate_series(1, {rows})")
-                last = server.switch_wal()
-            expected = server.sql(query).stdout
+                server.switch_wal()
+            expected = server.sql(query)
             server.configure(
                 archive_command=f"{ours}/barman-cloud-wal-archive --gzip {words} %p"
             )
             server.reload()
-            server.wait_archived(last)
+            server.wait_archived(server.switch_wal())  # which wakes the archiver
         (directory / "theirs").mkdir()
         subprocess.run(["cp", "-a", backup, directory / "theirs" / "data"], check=True)
         for side, programs in (("ours", ours), ("theirs", THEIRS)):
             command = f"{programs}/barman-cloud-wal-restore {words} %f %p"
             with restored(directory / side, command) as again:
                 again.wait_recovered()
-                assert again.sql(query).stdout == expected
+                assert again.sql(query) == expected
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -10,11 +10,12 @@ import sys
 from common import ROOT, pg, tell
 import archiving
 import clients
+import module
 import scale
 import streaming
 
 PARTS = {"archiving": archiving.report, "streaming": streaming.report, "scale": scale.report,
-         "clients": clients.report}
+         "clients": clients.report, "module": module.report}
 
 
 def write(part, report):
@@ -38,6 +39,9 @@ def main():
     names = [codec.name for codec in archiving.CODECS]
     parser.add_argument("--only", choices=PARTS, help="one part")
     parser.add_argument("--segments", type=int, default=64, help="how many, of 16 MB (%(default)s)")
+    parser.add_argument(
+        "--backlog", type=int, default=500, help="how many wait for the archive module (%(default)s)"
+    )
     parser.add_argument("--runs", type=int, default=3, help="medians of so many (%(default)s)")
     parser.add_argument(
         "--codecs", nargs="+", choices=names, default=names, metavar="CODEC",

@@ -333,7 +333,8 @@ run(Archiving *self)
     if (result == 0 || result == DEPOSIT_SAME)
         return CLOUD_DONE;
     int code = cloud_fail(self->url, &self->settings, CLOUD_REFUSED);
-    return result == DEPOSIT_DIFFERENT ? CLOUD_REFUSED : code;
+    /* Above 125 PostgreSQL's archiver process ends: also when we were told to stop. */
+    return result == DEPOSIT_DIFFERENT ? CLOUD_REFUSED : code > CLOUD_FAILED ? CLOUD_FAILED : code;
 }
 
 int

@@ -10,11 +10,12 @@ import sys
 from common import ROOT, pg, tell
 import archiving
 import clients
+import cloud
 import scale
 import streaming
 
 PARTS = {"archiving": archiving.report, "streaming": streaming.report, "scale": scale.report,
-         "clients": clients.report}
+         "clients": clients.report, "cloud": cloud.report}
 
 
 def write(part, report):

@@ -282,6 +282,16 @@ find_path(Archiving *self)
     return self->path ? 0 : fail(ERR_CONFIG, "Expected environment variable BARMAN_FILE not set");
 }
 
+/* What is compressed already comes out of a queue whose archiver reads it through by itself: it is
+ * not read through here, which would take longer than sending it. */
+static WalValidation
+validation_of(int fd)
+{
+    char head[16];
+    ssize_t got = pread(fd, head, sizeof(head), 0);
+    return got > 0 && codec_recognise(head, (size_t)got) ? VALIDATE_OFF : VALIDATE_HEADER;
+}
+
 static int
 archive(const Archiving *self, const char *name)
 {
@@ -303,7 +313,7 @@ archive(const Archiving *self, const char *name)
     const Recipe recipe = {.store = store,
                            .codec = self->codec,
                            .level = self->level,
-                           .gate = {.level = VALIDATE_HEADER},
+                           .gate = {.level = validation_of(fd)},
                            .undigested = true};
     int result = deposit(&recipe, &compressor, name, fd, &wal);
     if (result == DEPOSIT_SAME)
@@ -333,7 +343,8 @@ run(Archiving *self)
     if (result == 0 || result == DEPOSIT_SAME)
         return CLOUD_DONE;
     int code = cloud_fail(self->url, &self->settings, CLOUD_REFUSED);
-    return result == DEPOSIT_DIFFERENT ? CLOUD_REFUSED : code;
+    /* Above 125 PostgreSQL's archiver process ends: also when we were told to stop. */
+    return result == DEPOSIT_DIFFERENT ? CLOUD_REFUSED : code > CLOUD_FAILED ? CLOUD_FAILED : code;
 }
 
 int

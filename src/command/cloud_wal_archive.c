@@ -50,7 +50,7 @@ const Command command_cloud_wal_archive = {
     .arguments = "SERVER PATH",
     .argument_min = 2,
     .argument_max = 2,
-    .summary = "archive from pg_wal/ to an object store, for archive_command",
+    .summary = "archive from pg_wal/ at once, for archive_command",
     .help = "Archives the file straight in the server's archive, which must be in an object\n"
             "store. For a database server that has Walden and its configuration:\n"
             "    archive_command = 'walden cloud-wal-archive --parallel 4 SERVER %p'\n"

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: PostgreSQL
 """Azurite, Microsoft's own Azure Blob Storage for tests, and a proxy before it that can fail."""
 
-import atexit
 import base64
+import contextlib
 import hashlib
 import hmac
 import http.client
 import os
-import pathlib
 import re
 import shutil
-import signal
 import socket
-import subprocess
-import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -22,12 +18,11 @@ import pytest
 
 from home import ROOT
 from httpfaults import FaultyHandler, FaultyServer
-from objectstore import free_ports, self_signed
+from objectstore import Server, free_ports, self_signed
 
 ACCOUNT, KEY = "walaccount", base64.b64encode(b"walsecret" * 4).decode()
 VERSION = re.search(
     r'"azurite": "([\d.]+)"', (ROOT / "test/servers/azurite/package.json").read_text())[1]
-STARTS_IN = 60  # seconds, at most
 
 
 def program():
@@ -43,47 +38,34 @@ def program():
     return path
 
 
-class Azurite:
+class Azurite(Server):
     """A server of its own, in memory. With `tls` it takes bearer tokens, too, as it does over TLS
     only; `certificate` is its own authority."""
 
-    def __init__(self, tls=False):
-        command = [program(), "--inMemoryPersistence", "--silent", "--disableTelemetry",
-                   "--skipApiVersionCheck", "--blobHost", "127.0.0.1"]
-        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="walden-azurite-"))
-        atexit.register(shutil.rmtree, self.directory, ignore_errors=True)
+    def __init__(self, directory, tls=False):
+        super().__init__(directory)
         self.scheme, self.certificate = "https" if tls else "http", self.directory / "cert.pem"
-        if tls:
-            key = self_signed(self.directory).with_name("key.pem")
-            command += ["--oauth", "basic", "--cert", self.certificate, "--key", key]
-        for _ in range(5):  # somebody may take the port in between
-            (self.port,) = free_ports(1)
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig=KILL", "--", *map(str, command), "--blobPort", str(self.port)], cwd=self.directory,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env={**os.environ, "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"})
-            if self.answers():
-                break
-        else:
-            pytest.fail("Azurite does not start")
+        (self.port,) = free_ports(1)
         self.host = f"127.0.0.1:{self.port}"
         self.url = f"{self.scheme}://{self.host}/{ACCOUNT}"
 
-    def answers(self):
-        deadline = time.monotonic() + STARTS_IN
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return True
-            except OSError:
-                time.sleep(0.05)
-        self.close()
+    def start(self):
+        command = [program(), "--inMemoryPersistence", "--silent", "--disableTelemetry",
+                   "--skipApiVersionCheck", "--blobHost", "127.0.0.1", "--blobPort", self.port]
+        if self.scheme == "https":
+            key = self_signed(self.directory).with_name("key.pem")
+            command += ["--oauth", "basic", "--cert", self.certificate, "--key", key]
+        self.daemon("azurite", *command)
+        self.wait("azurite", self.listens)
+
+    def listens(self):
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+            return True
         return False
 
-    def close(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
+    def environment(self):
+        return {**super().environment(), "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
 
 
 def connection_string(url, key=KEY):

@@ -15,6 +15,7 @@ from keys import Keyring
 from objectstore import Ceph, Swift
 from parcels import Ssh
 from pg import Postgres, short_directory
+from shared import shared
 from stores import AzureStore, GoogleStore
 from support import Disk, as_root
 from walsender import Walsender
@@ -72,7 +73,7 @@ _buckets = itertools.count(1)
 @pytest.fixture
 def bucket(ceph, monkeypatch):
     """An empty bucket there, and credentials in the environment."""
-    made = Bucket(ceph, f"archive{next(_buckets)}")
+    made = Bucket(ceph, f"archive-{os.getpid()}-{next(_buckets)}")
     for name, value in made.env.items():
         monkeypatch.setenv(name, value)
     yield made
@@ -122,32 +123,25 @@ def disk(workdir):
         as_root("umount", one.path)
 
 
-def running(server):
-    """A server in a directory of its own, for as long as the session wants it."""
-    path = short_directory("walden-store-")
-    with server(path) as started:
-        yield started
-    shutil.rmtree(path, ignore_errors=True)
-
-
 @pytest.fixture(scope="session")
 def ceph():
-    """A Ceph gateway, one for each worker; a test should use buckets of its own."""
-    yield from running(lambda path: Ceph(path, classes=["STANDARD_IA"]))
+    """A Ceph gateway; a test should use buckets of its own."""
+    with shared("ceph", lambda path: Ceph(path, classes=["STANDARD_IA"])) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def swift():
     """OpenStack Swift, which takes its time to start."""
-    yield from running(Swift)
+    with shared("swift", Swift) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def azurite():
-    """A server for all tests of this process; each has a container of its own."""
-    server = Azurite()
-    yield server
-    server.close()
+    """Each test has a container of its own."""
+    with shared("azurite", Azurite) as server:
+        yield server
 
 
 @pytest.fixture

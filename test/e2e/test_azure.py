@@ -12,6 +12,7 @@ import pytest
 
 from azurite import ACCOUNT, KEY, Azurite, account_sas, blob, connection_string
 from httpfaults import FaultyHandler, FaultyServer
+from shared import shared
 from stores import AzureStore, Store
 
 PART = 256 * 1024
@@ -177,9 +178,8 @@ def identities():
 @pytest.fixture(scope="module")
 def secure():
     """Tokens are taken over TLS only."""
-    server = Azurite(tls=True)
-    yield server
-    server.close()
+    with shared("azurite-tls", lambda path: Azurite(path, tls=True)) as server:
+        yield server
 
 
 @pytest.fixture

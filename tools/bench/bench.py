@@ -10,12 +10,13 @@ import sys
 from common import ROOT, pg, tell
 import archiving
 import clients
+import cloud
 import module
 import scale
 import streaming
 
 PARTS = {"archiving": archiving.report, "streaming": streaming.report, "scale": scale.report,
-         "clients": clients.report, "module": module.report}
+         "clients": clients.report, "cloud": cloud.report, "module": module.report}
 
 
 def write(part, report):

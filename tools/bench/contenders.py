@@ -131,7 +131,7 @@ class PgBackRest:
         for name in ("repo", "spool", "log", "lock"):
             fresh(self.place / name)
         self.conf.write_text(
-            f"[global]\nrepo1-path={self.place}/repo\nspool-path={self.place}/spool\n"
+            f"[global]\n{self.repository}\nspool-path={self.place}/spool\n"
             f"log-path={self.place}/log\nlock-path={self.place}/lock\nlog-level-console=error\n"
             f"log-level-stderr=error\narchive-async=y\nprocess-max={WORKERS}\n\n"
             f"[main]\npg1-path={self.data}\n"

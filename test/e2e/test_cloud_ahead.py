@@ -72,11 +72,11 @@ def test_one(cluster, bucket, codec):
     assert (cluster.path / NAMES[0]).exists()
 
 
-def test_ahead(cluster, bucket, s3):
+def test_ahead(cluster, bucket, ceph):
     """Four at a time, in PostgreSQL's order; for those the store is not asked again."""
     history = "00000002.history"
     cluster.add(*NAMES, history)
-    with Distance(s3.port) as far:
+    with Distance(ceph.port) as far:
         cluster.home.configure(cloud_endpoint_url=far.url)
         cluster.archive(history, 4)
         assert bucket.keys() == sorted([key(history), *map(key, NAMES[:3])])
@@ -160,9 +160,9 @@ def test_two_at_once(cluster, bucket):
     assert bucket.keys() == [key(NAMES[0])], "only what was asked for"
 
 
-def test_store_out_of_reach(cluster, s3, bucket):
+def test_store_out_of_reach(cluster, ceph, bucket):
     cluster.add(*NAMES[:3])
-    with Network(("127.0.0.1", s3.port)) as network:
+    with Network(("127.0.0.1", ceph.port)) as network:
         cluster.home.configure(
             cloud_endpoint_url=f"http://127.0.0.1:{network.port}", cloud_timeout=3
         )

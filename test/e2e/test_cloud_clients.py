@@ -199,8 +199,8 @@ def test_compressed_already(ours, bucket, workdir, source, to):
     assert to.read_bytes() == wal_bytes(NAME)
 
 
-def test_one_request(ours, s3, source):
-    with Distance(s3.port) as far:
+def test_one_request(ours, ceph, source):
+    with Distance(ceph.port) as far:
         ours.endpoint = far.url
         good(ours.archive(source, "--zstd"))
         assert far.methods() == {"PUT": 1}, far.requests

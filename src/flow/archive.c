@@ -125,10 +125,14 @@ prepare(void *context, size_t index, int worker)
     if (!item_examine(&run->recipe, run->queue.files[index], item))
         return;
     /* Compressing what cannot be committed would cost a long queue's worth of work in each run. */
-    if (commit_is_blocked(&run->committer, item))
+    if (commit_is_blocked(&run->committer, item)) {
         item->state = ITEM_WAITING;
-    else
+    } else if (store_ready(run->recipe.store) < 0) { /* told once, when the run ends over it */
+        item->state = ITEM_WAITING;
+        snprintf(item->reason, sizeof(item->reason), "%s", error_last()->text);
+    } else {
         item_store(&run->recipe, &run->compressors[worker], item);
+    }
 }
 
 /* How many files may be under way: each has two descriptors. */

@@ -115,7 +115,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_end),
+        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_end),
         cmocka_unit_test(test_every_byte_counts), cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_records),
     };

@@ -380,9 +380,12 @@ follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
             end_group(spec, pid);
             return -1;
         }
-        if (stop_signal() || late) {
+        bool stopped = spec->stop && spec->stop();
+        if (stop_signal() || stopped || late) {
             end_group(spec, pid);
             drain_rest(spec, pipes);
+            if (stopped)
+                return fail(ERR_STOPPED, "told to stop");
             return !late ? stop_check()
                          : fail(ERR_TIMEOUT, "'%s' was ended after %lld ms",
                                 spec->shell ? spec->shell : spec->argv[0],

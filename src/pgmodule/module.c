@@ -10,11 +10,13 @@
 #pragma GCC visibility push(default) /* 15 does not say itself what is to be seen from outside */
 #include <postgres.h>
 
+#include <fcntl.h>
 #include <fmgr.h>
 #include <miscadmin.h>
 #include <postmaster/interrupt.h>
 #include <storage/pmsignal.h>
 #include <utils/guc.h>
+#include <utils/pidfile.h>
 #if PG_VERSION_NUM >= 160000
 #include <archive/archive_module.h>
 #else
@@ -31,16 +33,32 @@ extern void _PG_archive_module_init(ArchiveModuleCallbacks *callbacks);
 #endif
 #pragma GCC visibility pop
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "pgmodule/push.h"
+#include "pgmodule/relay.h"
 
 #if PG_VERSION_NUM < 150000
 #error "archive modules came with PostgreSQL 15"
 #endif
 
-enum { RESERVE = 1 << 20 }; /* more than one call ever asks for */
+enum {
+    RESERVE = 1 << 20, /* more than one call ever asks for */
+    LOOK_MS = 1000,
+    GRACE_MS = 10000,
+};
 
-static char *incoming_wals_directory; /* the setting */
+enum { MODE_DIRECTORY, MODE_PUT_WAL, MODE_OBJECT_STORE };
+
+static const struct config_enum_entry modes[] = {{"directory", MODE_DIRECTORY, false},
+                                                 {"put-wal", MODE_PUT_WAL, false},
+                                                 {"object-store", MODE_OBJECT_STORE, false},
+                                                 {NULL, 0, false}};
+
+/* The settings */
+static int mode = MODE_DIRECTORY;
+static char *incoming_wals_directory, *config_file, *server_name, *host, *program;
+
 static void *reserve;
 static Push push;
 
@@ -57,18 +75,79 @@ must_stop(void)
     return ShutdownRequestPending || !PostmasterIsAlive();
 }
 
+/* PostgreSQL does not tell its archiver that it shuts down, but asks it to bring the last files,
+ * and waits for that; the status is in the lock file of the data directory. */
+static bool
+server_is_stopping(void)
+{
+    char text[2048];
+    int fd = open("postmaster.pid", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (size < 0)
+        return false;
+    text[size] = '\0';
+    const char *line = text;
+    for (int i = 1; line && i < LOCK_FILE_LINE_PM_STATUS; i++)
+        line = (line = strchr(line, '\n')) ? line + 1 : NULL;
+    return line && strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
+}
+
+/* A helper may hang, and must not keep the server from shutting down; but one that is at work on
+ * the last file gets some time. */
+static bool
+must_stop_helper(void)
+{
+    static int64_t looked_ms, noticed_ms;
+    int64_t now = clock_ms();
+    if (!noticed_ms && now - looked_ms >= LOOK_MS) {
+        looked_ms = now;
+        noticed_ms = server_is_stopping() ? now : 0;
+    }
+    return must_stop() || (noticed_ms && now - noticed_ms >= GRACE_MS);
+}
+
+static Relay
+relay_of_settings(void)
+{
+    return (Relay){.road = mode == MODE_PUT_WAL ? RELAY_PUT_WAL : RELAY_OBJECT_STORE,
+                   .program = program,
+                   .config_file = config_file,
+                   .server = server_name,
+                   .host = host,
+                   .stop = must_stop_helper};
+}
+
 /* PostgreSQL warns that archiving is not configured, and tries again; this says what is missing. */
 static bool
 configured(void)
 {
-    if (incoming_wals_directory && *incoming_wals_directory)
+    Relay relay = relay_of_settings();
+    bool has_directory = incoming_wals_directory && *incoming_wals_directory;
+    const char *lacks = mode != MODE_DIRECTORY ? relay_lacks(&relay)
+                        : has_directory        ? NULL
+                                               : "walden.incoming_wals_directory";
+    if (!lacks)
         return true;
 #if PG_VERSION_NUM >= 170000
-    arch_module_check_errdetail("%s is not set.", "walden.incoming_wals_directory");
+    arch_module_check_errdetail("%s is not set.", lacks);
 #else
-    ereport(WARNING, (errmsg("walden.incoming_wals_directory is not set")));
+    ereport(WARNING, (errmsg("%s is not set", lacks)));
 #endif
     return false;
+}
+
+static int
+bring(const char *file, const char *path)
+{
+    if (mode != MODE_DIRECTORY) {
+        Relay relay = relay_of_settings();
+        return relay_file(&relay, path);
+    }
+    push.segment_size = (uint32_t)wal_segment_size;
+    int result = push_to(&push, incoming_wals_directory);
+    return result == 0 ? push_file(&push, file, path) : result;
 }
 
 static bool
@@ -78,11 +157,7 @@ archive(const char *file, const char *path)
         ereport(WARNING, (errmsg("could not archive \"%s\": out of memory", file)));
         return false;
     }
-    push.segment_size = (uint32_t)wal_segment_size;
-    int result = push_to(&push, incoming_wals_directory);
-    if (result == 0)
-        result = push_file(&push, file, path);
-    if (result == 0)
+    if (bring(file, path) == 0)
         return true;
     const Error *error = error_last();
     if (error->class != ERR_STOPPED)
@@ -94,10 +169,24 @@ archive(const char *file, const char *path)
 void
 _PG_init(void)
 {
-    DefineCustomStringVariable(
-        "walden.incoming_wals_directory",
-        "The directory from which Walden, or Barman, takes the WAL of this server.", NULL,
-        &incoming_wals_directory, "", PGC_SIGHUP, 0, NULL, NULL, NULL);
+    const struct {
+        const char *name, *what;
+        char **value;
+    } texts[] = {
+        {"walden.incoming_wals_directory",
+         "The directory from which Walden, or Barman, takes the WAL of this server.",
+         &incoming_wals_directory},
+        {"walden.config_file", "Walden's configuration file, for its program.", &config_file},
+        {"walden.server", "The name that this server has in Walden's configuration.", &server_name},
+        {"walden.host", "[USER@]HOST to which put-wal sends WAL, by ssh.", &host},
+        {"walden.program", "The program that brings WAL to another host or an object store.",
+         &program},
+    };
+    DefineCustomEnumVariable("walden.mode", "Where finished WAL goes.", NULL, &mode, MODE_DIRECTORY,
+                             modes, PGC_SIGHUP, 0, NULL, NULL, NULL);
+    for (size_t i = 0; i < COUNT_OF(texts); i++)
+        DefineCustomStringVariable(texts[i].name, texts[i].what, NULL, texts[i].value, "",
+                                   PGC_SIGHUP, 0, NULL, NULL, NULL);
     MarkGUCPrefixReserved("walden");
     mem_exhausted = give_reserve;
     push.stop = must_stop;

@@ -242,3 +242,88 @@ def test_make_install(workdir):
     server.configure(archive_library=installed)
     with server:
         server.wait_archived(server.fill_segment(), PATIENCE)
+
+
+# Through a helper
+
+
+def by_helper(workdir, **settings):
+    return Postgres(
+        workdir / "pg", archive_mode="on", archive_library=MODULE,
+        **{f"walden.{name}": value for name, value in settings.items()},
+    )
+
+
+def script(workdir, text):
+    path = workdir / "helper"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_object_store(workdir, bucket):
+    """The helper has the configuration, looks ahead, and a recovery finds everything."""
+    home = Home(workdir / "home", wals_directory=f"{bucket.url}/a", cloud_endpoint_url=bucket.server.url,
+                compression="zstd")
+    home.globals["barman_user"] = owner()
+    home.configure()
+    give(home.path, home.directory, *home.directory.iterdir())
+    settings = {"mode": "object-store", "config_file": home.conf, "server": "main", "program": WALDEN}
+    with by_helper(workdir, **settings) as server:
+        last = None
+        for _ in range(5):
+            last = server.switch_wal()
+        server.wait_archived(last)
+        assert counted(server, "failed") == 0
+    assert sorted(key.rsplit("/", 1)[1] for key in bucket.keys() if last in key) == [f"{last}.zst"]
+
+
+def test_put_wal(workdir):
+    """What barman-wal-archive is called with."""
+    helper = script(workdir, f'echo "$@" >>{workdir}/calls')
+    (workdir / "calls").touch()
+    give(workdir / "calls")
+    settings = {"mode": "put-wal", "host": "barman@backup", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        name = server.switch_wal()
+        server.wait_archived(name)
+        assert (workdir / "calls").read_text().splitlines()[0] == f"--user barman backup main pg_wal/{name}"
+
+
+def test_helper_fails(workdir):
+    """A warning with its words, and PostgreSQL tries again."""
+    helper = script(workdir, f"[ -e {workdir}/go ] || {{ echo no room >&2; exit 7; }}")
+    settings = {"mode": "object-store", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        pid = archiver(server)
+        name = server.switch_wal()
+        wait_for(lambda: "ended with exit code 7: no room" in server.log.read_text(), PATIENCE)
+        assert name in ready(server)
+        (workdir / "go").touch()
+        server.wait_archived(name)
+        assert archiver(server) == pid
+
+
+def test_helper_hangs(workdir):
+    """It never keeps the server from shutting down, and does not outlive it."""
+    helper = script(workdir, f"echo $$ >{workdir}/pid; sleep 1000")
+    give(workdir)
+    settings = {"mode": "object-store", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        server.switch_wal()
+        wait_for(lambda: (workdir / "pid").exists() and (workdir / "pid").read_text().strip(), PATIENCE)
+        pid = int((workdir / "pid").read_text())
+        server.stop("fast")
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(("settings", "lacks"), [
+    ({"mode": "object-store"}, "walden.server"),
+    ({"mode": "put-wal", "server": "main"}, "walden.host"),
+])
+def test_helper_not_configured(workdir, settings, lacks):
+    with by_helper(workdir, **settings) as server:
+        name = server.switch_wal()
+        wait_for(lambda: f"{lacks} is not set" in server.log.read_text(), PATIENCE)
+        assert name in ready(server)

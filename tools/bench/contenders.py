@@ -125,6 +125,7 @@ class PgBackRest:
         self.place, self.wal, self.names, self.codec = place / self.name, wal, names, codec
         self.data = place / "data"
         self.conf = self.place / "pgbackrest.conf"
+        self.repository = f"repo1-path={self.place}/repo"
 
     def prepare(self):
         fresh(self.place)

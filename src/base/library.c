@@ -10,7 +10,8 @@
 int
 library_load(const char *file, const char *package, const LibrarySymbol *symbols, size_t count)
 {
-    void *library = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    /* Lazily: most of what libcurl brings along is never called, and would be looked up. */
+    void *library = dlopen(file, RTLD_LAZY | RTLD_LOCAL);
     for (size_t i = 0; library && i < count; i++) {
         void *function = dlsym(library, symbols[i].name);
         if (!function)

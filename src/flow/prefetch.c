@@ -239,7 +239,8 @@ go_ahead(const Retrieval *what, const char *directory, uint32_t segment_size, si
     window_after(directory, what->name, segment_size, ahead, &names);
     remove_others(directory, &names);
     leave_missing(directory, &names);
-    if (names.count == 0 || proc_fork_detached() != PROC_CHILD)
+    /* Several at a time: who fetches has first to load what speaks with a distant archive. */
+    if (names.count == 0 || names.count < ahead / 4 || proc_fork_detached() != PROC_CHILD)
         return;
     Fill work = {.what = what, .directory = directory, .names = &names};
     _exit(fill(&work) < 0);

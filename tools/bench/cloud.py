@@ -68,6 +68,8 @@ class CloudBench(Bench):
     def __init__(self, place, segments, runs, bucket):
         super().__init__(place, segments, runs)
         self.bucket, self.server = bucket, bucket.server
+        self.program = fresh(place / "programs") / "barman-cloud-wal-archive"
+        self.program.symlink_to(WALDEN)
 
     def check(self, who, objects, unpack=ZSTD.unpack):
         """What the store has decodes to the bytes that were given."""
@@ -117,11 +119,7 @@ class CloudBench(Bench):
         return ["/usr/bin/barman-cloud-wal-archive", "--endpoint-url", url, f"s3://{BUCKET}", server]
 
     def ours(self, url, server, *options):
-        program = self.place / "programs" / "barman-cloud-wal-archive"
-        if not program.is_symlink():
-            program.parent.mkdir(exist_ok=True)
-            program.symlink_to(WALDEN)
-        return [program, *options, "--endpoint-url", url, f"s3://{BUCKET}", server]
+        return [self.program, *options, "--endpoint-url", url, f"s3://{BUCKET}", server]
 
     def curl(self, path, key):
         return [

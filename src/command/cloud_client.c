@@ -20,8 +20,8 @@ print_end(const CloudProgram *program, bool version)
     if (version) {
         printf("%s (Walden) %s\n", program->name, WALDEN_VERSION);
     } else {
-        printf("Usage: %s [OPTIONS] %s\n\n%s\n\nOptions:\n", program->name, program->arguments,
-               program->help);
+        printf("Usage: %s [OPTIONS] \\\n           %s\n\n%s\n\nOptions:\n", program->name,
+               program->arguments, program->help);
         arguments_print(program->options, program->option_count);
     }
     return fflush(stdout) == 0 && !ferror(stdout) ? CLOUD_DONE : CLOUD_FAILED;

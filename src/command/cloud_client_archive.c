@@ -64,13 +64,13 @@ static const Argument options[] = {
 static const CloudProgram program = {
     .name = "barman-cloud-wal-archive",
     .arguments = "DEST_URL SERVER_NAME [WAL_PATH]",
-    .help =
-        "Archives a WAL file in an object store, for archive_command:\n"
-        "    archive_command = 'barman-cloud-wal-archive --zstd s3://BUCKET/PREFIX SERVER %p'\n"
-        "As Barman's pre_archive_script or pre_archive_retry_script it needs no WAL_PATH.\n\n"
-        "Exit codes: 0 it is there, whole and verified; 1 other content is there under its name,\n"
-        "or there is no such bucket; 2 the store could not be reached; 3 the command line or the\n"
-        "file name is wrong; 4 anything else.",
+    .help = "Archives a WAL file in an object store, for archive_command:\n"
+            "    barman-cloud-wal-archive --zstd s3://BUCKET/PREFIX SERVER %p\n"
+            "As pre_archive_script or pre_archive_retry_script it needs no WAL_PATH.\n"
+            "\n"
+            "Exit codes: 0 it is there, whole and verified; 1 other content is there under\n"
+            "its name, or there is no such bucket; 2 the store could not be reached; 3 the\n"
+            "command line or the file name is wrong; 4 anything else.",
     .options = options,
     .option_count = OPTIONS,
     .word_min = 2,

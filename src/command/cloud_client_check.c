@@ -17,10 +17,12 @@ static const Argument options[] = {
 static const CloudProgram program = {
     .name = "barman-cloud-check-wal-archive",
     .arguments = "DEST_URL SERVER_NAME",
-    .help = "Checks that a new server may archive its WAL there: the archive must be empty, or "
-            "hold\nno files of timeline N or a later one. A bucket that is missing is created.\n\n"
-            "Exit codes: 0 it may; 1 it must not; 2 the store could not be reached; 3 the command\n"
-            "line is wrong; 4 anything else.",
+    .help = "Checks that a new server may archive its WAL there: the archive must be\n"
+            "empty, or hold no files of timeline N or a later one. A bucket that is missing\n"
+            "is created.\n"
+            "\n"
+            "Exit codes: 0 it may; 1 it must not; 2 the store could not be reached; 3 the\n"
+            "command line is wrong; 4 anything else.",
     .options = options,
     .option_count = OPTIONS,
     .word_min = 2,

@@ -27,13 +27,14 @@ static const Argument options[] = {
 static const CloudProgram program = {
     .name = "barman-cloud-wal-restore",
     .arguments = "SOURCE_URL SERVER_NAME WAL_NAME WAL_DEST",
-    .help =
-        "Fetches a WAL file from an object store, for restore_command:\n"
-        "    restore_command = 'barman-cloud-wal-restore s3://BUCKET/PREFIX SERVER %f %p'\n\n"
-        "Exit codes: 0 it is whole and durable at WAL_DEST; 1 it is certainly not there; 2 the\n"
-        "store could not be reached; 3 the command line or WAL_NAME is wrong; 4 anything else;\n"
-        "200 what is there is damaged. At a code above 125 PostgreSQL stops its recovery, at\n"
-        "others it may end it: --postgres-exit-codes makes all but 0 and 1 such.",
+    .help = "Fetches a WAL file from an object store, for restore_command:\n"
+            "    barman-cloud-wal-restore s3://BUCKET/PREFIX SERVER %f %p\n"
+            "\n"
+            "Exit codes: 0 it is whole and durable at WAL_DEST; 1 it is certainly not\n"
+            "there; 2 the store could not be reached; 3 the command line or WAL_NAME is\n"
+            "wrong; 4 anything else; 200 what is there is damaged. At a code above 125\n"
+            "PostgreSQL stops its recovery, at others it may end it: --postgres-exit-codes\n"
+            "makes all but 0 and 1 such.",
     .options = options,
     .option_count = OPTIONS,
     .word_min = 4,

@@ -70,8 +70,8 @@ const Command command_cloud_wal_restore = {
     .argument_min = 3,
     .argument_max = 3,
     .summary = "fetch a WAL file to a path, for restore_command",
-    .help = "Writes the WAL file to PATH, decompressed, whole and durable or not at all. For\n"
-            "a database server that has Walden and its configuration:\n"
+    .help = "Writes the WAL file to PATH, decompressed, whole and durable or not at all.\n"
+            "For a database server that has Walden and its configuration:\n"
             "    restore_command = 'walden cloud-wal-restore --prefetch 16 SERVER %f %p'\n"
             "\n"
             "Exit codes: those of get-wal.",

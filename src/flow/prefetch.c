@@ -240,7 +240,7 @@ go_ahead(const Retrieval *what, const char *directory, uint32_t segment_size, si
     remove_others(directory, &names);
     leave_missing(directory, &names);
     /* Several at a time: who fetches has first to load what speaks with a distant archive. */
-    if (names.count == 0 || names.count < ahead / 4 || proc_fork_detached() != PROC_CHILD)
+    if (names.count == 0 || names.count < ahead / 2 || proc_fork_detached() != PROC_CHILD)
         return;
     Fill work = {.what = what, .directory = directory, .names = &names};
     _exit(fill(&work) < 0);

@@ -257,9 +257,6 @@ archive(Ahead *self, size_t parallel)
     }
     TRY(init_recipe(self, arena, &store));
     TRY(archive_ahead(self, locked == 0 ? parallel : 1));
-    for (size_t i = 0; i < self->count; i++)
-        if (self->compressors[i])
-            coder_free(self->compressors[i]);
     if (self->files[0].result < 0)
         error_restore(&self->files[0].error);
     return self->files[0].result;
@@ -284,6 +281,9 @@ ahead_archive(const ServerConfig *server, const char *path, size_t parallel)
     add_file(self, name);
     int result = archive(self, parallel < AHEAD_MAX ? parallel : AHEAD_MAX);
     Error error = *error_last();
+    for (size_t i = 0; i < AHEAD_MAX; i++)
+        if (self->compressors[i])
+            coder_free(self->compressors[i]);
     lock_release(&self->lock);
     strlist_done(&self->record);
     free(self);

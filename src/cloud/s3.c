@@ -184,10 +184,10 @@ remove_damaged(S3 *s3, const Content *content, int64_t deadline)
 /* Done by the answer's status; what the store says it has must be what was sent. */
 static int
 verify_put(const S3Request *request, const Content *content, const HttpAnswer *answer,
-           const unsigned char *md5, int64_t deadline)
+           int64_t deadline)
 {
     char sent[MD5_HEX_ROOM], stored[MD5_HEX_ROOM];
-    hex_format(md5, MD5_SIZE, sent);
+    hex_format(request->md5, MD5_SIZE, sent);
     if (!s3_etag_md5(request->s3, answer, stored) || strcmp(sent, stored) == 0)
         return 0;
     fail(ERR_IO, "write '%s/%s': the store has something with the MD5 %s, sent was %s",
@@ -218,11 +218,7 @@ put_once(S3 *s3, const Content *content, const void *data, size_t size, int64_t 
     AUTO(s3_request) S3Request request = s3_request(s3, "write", "PUT", content->key);
     AUTO(answer) HttpAnswer answer = {0};
     bool conditional = !content->replace && !s3->no_conditions;
-    unsigned char md5[MD5_SIZE];
-    TRY(digest_of(DIGEST_MD5, data, size, md5));
-    AUTO(free) char *md5_base64 = base64_format(md5, sizeof(md5));
     s3_write_headers(&request, content);
-    strlist_addf(&request.headers, "Content-MD5: %s", md5_base64);
     if (conditional)
         s3_condition(&request);
     else if (!content->replace) {
@@ -232,9 +228,10 @@ put_once(S3 *s3, const Content *content, const void *data, size_t size, int64_t 
     }
     request.body = data;
     request.body_size = size;
+    request.sums_body = true;
     TRY(s3_run(&request, deadline, &answer));
     if (answer.status == 200 || answer.status == 201)
-        return verify_put(&request, content, &answer, md5, deadline);
+        return verify_put(&request, content, &answer, deadline);
     if (conditional && answer.status == 412)
         return UPLOAD_EXISTS;
     *ret_unknown = conditional && answer.status == 501;

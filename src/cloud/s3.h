@@ -52,6 +52,7 @@ typedef struct S3Request {
     StrList headers; /* "Name: value" */
     const void *body;
     size_t body_size;
+    bool sums_body;    /* sends a Content-MD5 with it */
     Fetch *fetch;      /* gets the body; or NULL */
     size_t text_max;   /* see HttpRequest */
     bool judges_200;   /* an error may come with the status 200 */
@@ -59,6 +60,7 @@ typedef struct S3Request {
     bool despite_stop; /* as HttpRequest's */
     /* set by s3_run */
     char payload[SHA256_HEX_ROOM];
+    unsigned char md5[MD5_SIZE]; /* of the body, if sums_body */
     int64_t deadline;
     AwsKeys keys;
     const S3Place *place;

@@ -172,12 +172,9 @@ remove_together(S3 *s3, ObjectRemoval *batch, size_t count, int64_t deadline, bo
         str_append(&body, "</Key></Object>");
     }
     str_append(&body, "</Delete>");
-    unsigned char md5[MD5_SIZE];
-    TRY(digest_of(DIGEST_MD5, body.data, body.length, md5));
-    AUTO(free) char *md5_base64 = base64_format(md5, sizeof(md5));
     s3_query(&request, "delete", "");
     strlist_add(&request.headers, "Content-Type: application/xml");
-    strlist_addf(&request.headers, "Content-MD5: %s", md5_base64);
+    request.sums_body = true;
     request.body = body.data;
     request.body_size = body.length;
     request.judges_200 = true;

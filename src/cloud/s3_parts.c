@@ -53,16 +53,13 @@ s3_parts_put(void *store, const Content *content, Parts *parts, const void *data
 {
     AUTO(s3_request) S3Request request = s3_request(store, "write", "PUT", content->key);
     AUTO(answer) HttpAnswer answer = {0};
-    unsigned char md5[MD5_SIZE];
-    TRY(digest_of(DIGEST_MD5, data, size, md5));
-    AUTO(free) char *md5_base64 = base64_format(md5, sizeof(md5));
     AUTO(free) char *number = mem_printf("%zu", parts->receipts.count + 1);
     s3_query(&request, "partNumber", number);
     s3_query(&request, "uploadId", parts->id);
     s3_customer_headers(&request);
-    strlist_addf(&request.headers, "Content-MD5: %s", md5_base64);
     request.body = data;
     request.body_size = size;
+    request.sums_body = true;
     TRY(s3_run(&request, deadline, &answer));
     const char *etag = http_header(&answer, "etag");
     if (answer.status != 200)
@@ -71,12 +68,12 @@ s3_parts_put(void *store, const Content *content, Parts *parts, const void *data
         return fail(ERR_IO, "write '%s/%s': the store gave part %s no ETag", request.s3->name,
                     content->key, number);
     char sent[MD5_HEX_ROOM], stored[MD5_HEX_ROOM];
-    hex_format(md5, MD5_SIZE, sent);
+    hex_format(request.md5, MD5_SIZE, sent);
     if (s3_etag_md5(request.s3, &answer, stored) && strcmp(sent, stored) != 0)
         return fail(ERR_IO, "write '%s/%s': the store has part %s with the MD5 %s, sent was %s",
                     request.s3->name, content->key, number, stored, sent);
     strlist_add(&parts->receipts, etag);
-    remember_md5(parts, md5);
+    remember_md5(parts, request.md5);
     return 0;
 }
 

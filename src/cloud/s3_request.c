@@ -7,6 +7,8 @@
 #include "cloud/sign_v4.h"
 #include "cloud/xml.h"
 
+enum { SIDE_BY_SIDE = 1 << 20 }; /* bytes of a body, from which a second thread pays */
+
 S3Request
 s3_request(S3 *s3, const char *what, const char *method, const char *key)
 {
@@ -128,10 +130,41 @@ judge(void *context, const HttpAnswer *answer)
     return verdict_by_status(answer->status);
 }
 
+static void *
+sum_md5(void *argument)
+{
+    S3Request *request = argument;
+    bool good = digest_of(DIGEST_MD5, request->body, request->body_size, request->md5) == 0;
+    return good ? request : NULL;
+}
+
+/* One request for one file is what some sites start a program for; so where it pays the two sums
+ * are made side by side. */
+static int
+sum_body(S3Request *request)
+{
+    pthread_t thread;
+    void *summed = NULL;
+    bool beside = request->sums_body && request->body_size >= SIDE_BY_SIDE &&
+                  pthread_create(&thread, NULL, sum_md5, request) == 0;
+    int result = digest_hex_of(DIGEST_SHA256, request->body, request->body_size, request->payload);
+    if (beside)
+        pthread_join(thread, &summed);
+    TRY(result);
+    if (!request->sums_body)
+        return 0;
+    /* On this thread the failure of the other one is recorded, too. */
+    if (!summed)
+        TRY(digest_of(DIGEST_MD5, request->body, request->body_size, request->md5));
+    AUTO(free) char *text = base64_format(request->md5, sizeof(request->md5));
+    strlist_addf(&request->headers, "Content-MD5: %s", text);
+    return 0;
+}
+
 int
 s3_run(S3Request *request, int64_t deadline, HttpAnswer *ret_answer)
 {
-    TRY(digest_hex_of(DIGEST_SHA256, request->body, request->body_size, request->payload));
+    TRY(sum_body(request));
     request->deadline = deadline;
     Call call = {.request = {.method = request->method,
                              .body = request->body,

@@ -14,6 +14,7 @@
 
 #include <endian.h>
 #include <poll.h>
+#include <sched.h>
 
 enum {
     WAL_HEAD = 25,       /* 'w', start, end of WAL, time */
@@ -185,8 +186,23 @@ pg_stream_next(PgConnection *connection, PgMessage *ret_message)
     return 0;
 }
 
+/* To be woken takes longer than the server needs for a commit. So we look, and in between let all
+ * others run that can. */
+static bool
+look_awake(struct pollfd *polls, nfds_t count, int64_t awake_us)
+{
+    int64_t end = awake_us ? clock_us() + awake_us : 0;
+    while (awake_us && clock_us() < end) {
+        if (poll(polls, count, 0) != 0)
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
 int
-pg_stream_wait(PgConnection *connection, bool input, int wake_fd, int64_t timeout_ms)
+pg_stream_wait(PgConnection *connection, bool input, int wake_fd, int64_t timeout_ms,
+               int64_t awake_us)
 {
     PGconn *libpq = pg_handle(connection);
     int pending = PQflush(libpq);
@@ -195,7 +211,9 @@ pg_stream_wait(PgConnection *connection, bool input, int wake_fd, int64_t timeou
     short events = (short)((input ? POLLIN : 0) | (pending ? POLLOUT : 0));
     struct pollfd polls[2] = {{.fd = events ? PQsocket(libpq) : -1, .events = events},
                               {.fd = wake_fd, .events = POLLIN}};
-    (void)poll(polls, 2, (int)timeout_ms); /* whatever ends it, the caller looks at everything */
+    /* Whatever ends it, the caller looks at everything. */
+    if (!look_awake(polls, 2, awake_us))
+        (void)poll(polls, 2, (int)timeout_ms);
     return 0;
 }
 

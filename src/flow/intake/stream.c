@@ -18,6 +18,7 @@ enum {
     STOP_LATENCY_MS = 200,
     FAREWELL_MS = 500, /* for the server to see that we go */
     MESSAGES_AT_ONCE = 64,
+    BRISK_US = 500, /* when commits wait for us and the next one comes so soon, we stay awake */
 };
 
 typedef struct Stream {
@@ -32,6 +33,7 @@ typedef struct Stream {
     bool wants_reply; /* the server asked for a report */
     bool asked;       /* we asked for one */
     bool is_heard;    /* has sent anything */
+    bool brisk;       /* the last wait was short */
     int64_t heard_ms, reported_ms;
     Lsn reported; /* flushed */
     Lsn told;     /* written */
@@ -157,6 +159,18 @@ heed_watch(Stream *stream)
     writer_set_synchronous(stream->writer, synchronous);
 }
 
+static int
+wait_for_news(Stream *stream, Intake intake)
+{
+    int64_t start = clock_us();
+    int fd = writer_fd(stream->writer);
+    TRY(pg_stream_wait(stream->connection, intake != INTAKE_FULL, fd,
+                       intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS,
+                       stream->synchronous && stream->brisk ? BRISK_US : 0));
+    stream->brisk = clock_us() - start < BRISK_US;
+    return 0;
+}
+
 /* Until the server ends the stream: 0. */
 static int
 pump(Stream *stream)
@@ -181,8 +195,7 @@ pump(Stream *stream)
             stream->heard_ms = clock_ms(); /* it is us who do not listen */
         if (clock_ms() - stream->heard_ms >= SILENCE_MS)
             return fail(ERR_TIMEOUT, "the server was silent for %d s", SILENCE_MS / 1000);
-        TRY(pg_stream_wait(stream->connection, intake != INTAKE_FULL, writer_fd(stream->writer),
-                           intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS));
+        TRY(wait_for_news(stream, intake));
     }
 }
 
@@ -201,7 +214,7 @@ say_farewell(Stream *stream, const WriterProgress *progress)
         if (result == 0)
             pg_message_free(message.memory);
         else if (result != PG_STREAM_EMPTY ||
-                 pg_stream_wait(stream->connection, true, -1, FAREWELL_MS / 10) < 0)
+                 pg_stream_wait(stream->connection, true, -1, FAREWELL_MS / 10, 0) < 0)
             return;
     }
 }

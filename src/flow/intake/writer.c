@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -36,7 +37,8 @@ struct WalWriter {
     WriterSpec spec;
     pthread_t thread;
     int event_fd;
-    Error error; /* set before progress.failed */
+    atomic_bool event_set; /* spares system calls */
+    Error error;           /* set before progress.failed */
 
     /* The owner's */
     Segment segment;
@@ -58,7 +60,8 @@ struct WalWriter {
 static void
 wake(WalWriter *writer)
 {
-    (void)eventfd_write(writer->event_fd, 1);
+    if (!atomic_exchange(&writer->event_set, true))
+        (void)eventfd_write(writer->event_fd, 1);
 }
 
 static void
@@ -339,7 +342,8 @@ void
 writer_fd_clear(WalWriter *writer)
 {
     eventfd_t count;
-    (void)eventfd_read(writer->event_fd, &count);
+    if (atomic_exchange(&writer->event_set, false))
+        (void)eventfd_read(writer->event_fd, &count);
 }
 
 int

@@ -10,7 +10,7 @@ import pytest
 from home import WALDEN, Home, execute
 from network import Network
 from pg import Postgres, as_owner, give, owner, restored
-from receiving import point_to, receiver
+from receiving import point_to, receiver, streaming
 from support import wait_for
 from wal import MIB
 
@@ -68,6 +68,7 @@ def test_the_host_is_lost(site, bucket, workdir, encryption):
     give(workdir / "key")
     site.configure(encryption=encryption, encryption_key_file=encryption and workdir / "key")
     with receiver(site):
+        wait_for(lambda: streaming(server), timeout=30)
         backup = server.base_backup(workdir / "restored" / "data")
         for value in range(3):
             end = insert(site, value)

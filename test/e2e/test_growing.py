@@ -21,7 +21,10 @@ ROWS = "SELECT count(*), max(i) FROM t"
 @pytest.fixture
 def site(cloud_home, workdir):
     """A server whose WAL goes by streaming into the bucket, in pieces every second."""
-    cloud_home.configure(streaming_archiver="on", archiver="off", streaming_partial_upload=1)
+    cloud_home.configure(
+        streaming_archiver="on", archiver="off", streaming_partial_upload=1, slot_name="walden",
+        create_slot="auto",
+    )
     with Postgres(workdir / "pg") as server:
         point_to(cloud_home, server)
         server.sql("CREATE TABLE t (i int)")

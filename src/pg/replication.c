@@ -19,6 +19,7 @@
 enum {
     WAL_HEAD = 25,       /* 'w', start, end of WAL, time */
     KEEPALIVE_SIZE = 18, /* 'k', end of WAL, time, reply wanted */
+    CROWDED_US = 30,     /* somebody else ran, when giving way took longer */
     FINISH_MS = 10000,   /* for the end of a stream to be told */
     POSTGRES_EPOCH = 946684800,
 };
@@ -189,13 +190,16 @@ pg_stream_next(PgConnection *connection, PgMessage *ret_message)
 /* To be woken takes longer than the server needs for a commit. So we look, and in between let all
  * others run that can. */
 static bool
-look_awake(struct pollfd *polls, nfds_t count, int64_t awake_us)
+look_awake(struct pollfd *polls, nfds_t count, int64_t awake_us, bool *ret_crowded)
 {
-    int64_t end = awake_us ? clock_us() + awake_us : 0;
-    while (awake_us && clock_us() < end) {
+    int64_t now = awake_us ? clock_us() : 0;
+    for (int64_t end = now + awake_us; now < end;) {
+        int64_t before = now;
         if (poll(polls, count, 0) != 0)
             return true;
         sched_yield();
+        now = clock_us();
+        *ret_crowded |= now - before > CROWDED_US;
     }
     return false;
 }
@@ -212,9 +216,10 @@ pg_stream_wait(PgConnection *connection, bool input, int wake_fd, int64_t timeou
     struct pollfd polls[2] = {{.fd = events ? PQsocket(libpq) : -1, .events = events},
                               {.fd = wake_fd, .events = POLLIN}};
     /* Whatever ends it, the caller looks at everything. */
-    if (!look_awake(polls, 2, awake_us))
+    bool crowded = false;
+    if (!look_awake(polls, 2, awake_us, &crowded))
         (void)poll(polls, 2, (int)timeout_ms);
-    return 0;
+    return crowded ? PG_STREAM_CROWDED : 0;
 }
 
 int

@@ -18,7 +18,9 @@ enum {
     STOP_LATENCY_MS = 200,
     FAREWELL_MS = 500, /* for the server to see that we go */
     MESSAGES_AT_ONCE = 64,
-    BRISK_US = 500, /* when commits wait for us and the next one comes so soon, we stay awake */
+    BRISK_US = 500,   /* when commits wait for us and the next one comes so soon, we stay awake, */
+    CROWDED_MAX = 16, /* unless others want the processor: after so many such waits in a row */
+    CROWDED_WAITS = 5000, /* it is tried again after so many more */
 };
 
 typedef struct Stream {
@@ -34,6 +36,7 @@ typedef struct Stream {
     bool asked;       /* we asked for one */
     bool is_heard;    /* has sent anything */
     bool brisk;       /* the last wait was short */
+    int crowded; /* waits in which others wanted to run; then those that are left to be slept */
     int64_t heard_ms, reported_ms;
     Lsn reported; /* flushed */
     Lsn told;     /* written */
@@ -164,10 +167,18 @@ wait_for_news(Stream *stream, Intake intake)
 {
     int64_t start = clock_us();
     int fd = writer_fd(stream->writer);
-    TRY(pg_stream_wait(stream->connection, intake != INTAKE_FULL, fd,
-                       intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS,
-                       stream->synchronous && stream->brisk ? BRISK_US : 0));
+    bool awake = stream->synchronous && stream->brisk && stream->crowded < CROWDED_MAX;
+    int result = pg_stream_wait(stream->connection, intake != INTAKE_FULL, fd,
+                                intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS, awake ? BRISK_US : 0);
+    if (result < 0)
+        return result;
     stream->brisk = clock_us() - start < BRISK_US;
+    if (result == PG_STREAM_CROWDED && ++stream->crowded == CROWDED_MAX)
+        stream->crowded += CROWDED_WAITS;
+    else if (awake && result == 0 && stream->crowded > 0)
+        stream->crowded--;
+    else if (stream->crowded > CROWDED_MAX && --stream->crowded == CROWDED_MAX)
+        stream->crowded = 0;
     return 0;
 }
 

@@ -227,7 +227,7 @@ next(PgConnection *connection, PgMessage *ret_message)
 {
     int result;
     while ((result = pg_stream_next(connection, ret_message)) == PG_STREAM_EMPTY)
-        assert_done(pg_stream_wait(connection, true, -1, 1000, 500));
+        assert_true(pg_stream_wait(connection, true, -1, 1000, 500) >= 0);
     return result;
 }
 

@@ -125,3 +125,18 @@ pipeline_stop(Pipeline *p)
     free(p);
     return begun;
 }
+
+int
+pipeline_run(size_t count, int threads, PipelineWork *work, void *context)
+{
+    Pipeline *pipeline = NULL;
+    size_t taken = 0;
+    TRY(pipeline_start(count, threads, count, work, context, &pipeline));
+    while (taken < count) {
+        size_t done = pipeline_wait(pipeline);
+        pipeline_take(pipeline, done);
+        taken += done;
+    }
+    pipeline_stop(pipeline);
+    return 0;
+}

@@ -26,6 +26,9 @@ size_t pipeline_wait(Pipeline *pipeline);
 /* The consumer is finished with the next `count` items: the workers may go on by as many. */
 void pipeline_take(Pipeline *pipeline, size_t count);
 
+/* For who has no use for the order: all items are worked on, and it returns when all are done. */
+int pipeline_run(size_t count, int threads, PipelineWork *work, void *context);
+
 /* No further item is begun; waits for those that are under way, answers how many items from the
  * front were ever begun (they may need undoing), and frees everything. */
 size_t pipeline_stop(Pipeline *pipeline);

@@ -191,21 +191,6 @@ archive_item(void *context, size_t item, int worker)
 }
 
 static int
-archive_all(Ahead *self)
-{
-    Pipeline *pipeline = NULL;
-    size_t taken = 0;
-    TRY(pipeline_start(self->count, (int)self->count, self->count, archive_item, self, &pipeline));
-    while (taken < self->count) {
-        size_t done = pipeline_wait(pipeline);
-        pipeline_take(pipeline, done);
-        taken += done;
-    }
-    pipeline_stop(pipeline);
-    return 0;
-}
-
-static int
 archive_ahead(Ahead *self, size_t parallel)
 {
     AUTO(strlist) StrList ready = {0};
@@ -213,7 +198,7 @@ archive_ahead(Ahead *self, size_t parallel)
         list_ready(self, &ready);
     for (size_t i = 0; i < ready.count && self->count < parallel; i++)
         add_file(self, ready.items[i]);
-    TRY(archive_all(self));
+    TRY(pipeline_run(self->count, (int)self->count, archive_item, self));
     for (size_t i = 1; i < self->count; i++)
         if (self->files[i].result != 0)
             log_warning("'%s' could not be archived ahead of time: %s", self->files[i].name,

@@ -131,55 +131,53 @@ static int
 fill(Fill *fill)
 {
     AUTO(store) Store *store = NULL; /* one for all, which keeps its connections */
-    Pipeline *pipeline = NULL;
-    size_t count = fill->names->count, taken = 0;
+    size_t count = fill->names->count;
     int threads = count < THREADS ? (int)count : THREADS;
     Retrieval what = *fill->what;
     TRY(archive_need(what.server, 0, &store));
     what.store = store;
     fill->what = &what;
-    TRY(pipeline_start(count, threads, count, fetch_item, fill, &pipeline));
-    while (taken < count) {
-        size_t done = pipeline_wait(pipeline);
-        pipeline_take(pipeline, done);
-        taken += done;
-    }
-    pipeline_stop(pipeline);
-    return 0;
+    return pipeline_run(count, threads, fetch_item, fill);
 }
 
 /* The window: what PostgreSQL will ask for next */
 
+/* The history that was handed out last, and of which timeline it is; 0 when there is none. */
+static Timeline
+read_history(const char *directory, Arena *arena, History *ret_history)
+{
+    AUTO(str) Str text = {0};
+    AUTO(free) char *path = mem_printf("%s/%s", directory, history_name);
+    if (access(path, F_OK) < 0 || file_read_text(path, HISTORY_MAX, &text) < 0)
+        return 0;
+    char *body = strchr(text.data, '\n'); /* first line: whose history it is */
+    int64_t newest = 0;
+    if (!body || history_parse(body, arena, ret_history) < 0)
+        return 0;
+    *body = '\0';
+    return int_parse(text.data, 1, UINT32_MAX, &newest) ? (Timeline)newest : 0;
+}
+
 /* The timeline of the segment that begins at lsn: the newest of the recovery that has begun there,
  * as in PostgreSQL's XLogFileReadAnyTLI(). */
 static Timeline
-timeline_at(const char *directory, Timeline current, Lsn lsn, uint32_t segment_size)
+timeline_at(const History *history, Timeline newest, Lsn lsn, uint32_t segment_size)
 {
-    AUTO(arena) Arena *arena = arena_new();
-    AUTO(str) Str text = {0};
-    AUTO(free) char *path = mem_printf("%s/%s", directory, history_name);
-    History history;
-    if (access(path, F_OK) < 0 || file_read_text(path, HISTORY_MAX, &text) < 0)
-        return current;
-    char *body = strchr(text.data, '\n'); /* first line: whose history it is */
-    int64_t newest = 0;
-    if (!body || history_parse(body, arena, &history) < 0)
-        return current;
-    *body = '\0';
-    if (!int_parse(text.data, 1, UINT32_MAX, &newest))
-        return current;
-    for (size_t i = history.count; i > 0; i--) {
-        if (history.entries[i - 1].switch_lsn / segment_size * segment_size <= lsn)
-            return (Timeline)newest;
-        newest = history.entries[i - 1].parent;
+    for (size_t i = history->count; i > 0; i--) {
+        if (history->entries[i - 1].switch_lsn / segment_size * segment_size <= lsn)
+            return newest;
+        newest = history->entries[i - 1].parent;
     }
-    return (Timeline)newest;
+    return newest;
 }
 
 static void
 window_after(const char *directory, const char *name, uint32_t segment_size, size_t ahead,
              StrList *ret_names)
 {
+    AUTO(arena) Arena *arena = arena_new();
+    History history = {0};
+    Timeline newest = read_history(directory, arena, &history);
     WalName next;
     Lsn lsn = 0;
     wal_name_parse(name, &next);
@@ -187,7 +185,8 @@ window_after(const char *directory, const char *name, uint32_t segment_size, siz
         char text[WAL_NAME_ROOM];
         if (!wal_segment_start(&next, segment_size, &lsn))
             return;
-        next.timeline = timeline_at(directory, next.timeline, lsn, segment_size);
+        if (newest)
+            next.timeline = timeline_at(&history, newest, lsn, segment_size);
         wal_name_format(&next, text);
         strlist_add(ret_names, text);
     }

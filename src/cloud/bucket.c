@@ -5,6 +5,8 @@
 #include "cloud/internal.h"
 
 #include "base/str.h"
+#include "cloud/curl.h"
+#include "cloud/digest.h"
 
 #include <inttypes.h>
 
@@ -74,8 +76,13 @@ bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bucket
     const char *ca_file = settings->ca_file;
     if (!ca_file && provider->ca_variable)
         ca_file = getenv(provider->ca_variable);
-    TRY(http_new(ca_file && *ca_file ? ca_file : NULL, &limits, &bucket->http));
+    bucket->http = http_new(ca_file && *ca_file ? ca_file : NULL, &limits);
     Opened opened = {0};
+    TRY(digest_load());
+    if (settings->one_object)
+        curl_load_beside();
+    else
+        TRY(curl_load());
     TRY(provider->open(url, settings, bucket->http, &opened));
     bucket->store = opened.store;
     bucket->name = opened.name;

@@ -39,6 +39,8 @@ typedef struct BucketSettings {
     int64_t part_size;             /* bytes; above it an upload goes in parts */
     int64_t connect_timeout_ms, idle_timeout_ms, total_timeout_ms;
     int retries; /* -1: none */
+    bool one_object; /* is all that this process will bring or fetch: libraries are loaded while it
+                        does something else */
 } BucketSettings;
 
 /* Understands the URL (s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azure://ACCOUNT/CONTAINER/PREFIX,

@@ -47,7 +47,7 @@ credentials_open(const char *profile, Http *http, Credentials **ret_credentials)
     AUTO(credentials) Credentials *credentials = mem_alloc(sizeof(*credentials));
     pthread_mutex_init(&credentials->mutex, NULL);
     credentials->http = http;
-    TRY(http_new(NULL, &limits, &credentials->local));
+    credentials->local = http_new(NULL, &limits);
     const char *name = profile ? profile : getenv("AWS_PROFILE");
     credentials->by_argument = profile != NULL;
     credentials->profile.named = name && *name;

@@ -33,3 +33,18 @@ curl_load(void)
         error_restore(&problem);
     return outcome;
 }
+
+static void *
+load_beside(void *argument)
+{
+    (void)curl_load(); /* who needs it is told */
+    return argument;
+}
+
+void
+curl_load_beside(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, load_beside, NULL) == 0)
+        pthread_detach(thread);
+}

@@ -31,6 +31,10 @@ extern struct Curl {
 /* Loads the library, once; to be called before any of its functions. ERR_UNSUPPORTED. */
 int curl_load(void);
 
+/* The same by another thread, which takes a few milliseconds; whoever calls curl_load meanwhile
+ * waits for it. All that time nobody can load another library. */
+void curl_load_beside(void);
+
 #ifndef CURL_LOADER /* which needs the bare names */
 #define curl_easy_cleanup curl_functions.curl_easy_cleanup
 #define curl_easy_getinfo curl_functions.curl_easy_getinfo

@@ -58,16 +58,14 @@ http_busy(const Http *http)
     return http->busy;
 }
 
-int
-http_new(const char *ca_file, const HttpLimits *limits, Http **ret_http)
+Http *
+http_new(const char *ca_file, const HttpLimits *limits)
 {
-    TRY(curl_load());
     Http *http = mem_alloc(sizeof(*http));
     pthread_mutex_init(&http->mutex, NULL);
     http->ca_file = mem_dup(ca_file);
     http->limits = *limits;
-    *ret_http = http;
-    return 0;
+    return http;
 }
 
 void
@@ -420,6 +418,7 @@ int
 http_run(Http *http, const HttpRequest *request, int64_t deadline, HttpAnswer *ret_answer)
 {
     *ret_answer = (HttpAnswer){0};
+    TRY(curl_load());
     char error[CURL_ERROR_SIZE] = "";
     Handle *handle = handle_borrow(http);
     Exchange exchange = {.http = http,

@@ -21,8 +21,9 @@ typedef struct HttpLimits {
     int retries;        /* tries after the first */
 } HttpLimits;
 
-/* Loads libcurl. ca_file: certificates to trust instead of the system's, or NULL. */
-int http_new(const char *ca_file, const HttpLimits *limits, Http **ret_http);
+/* Sends nothing yet, and loads no library. ca_file: certificates to trust instead of the system's,
+ * or NULL. */
+Http *http_new(const char *ca_file, const HttpLimits *limits);
 void http_free(Http *http);
 AUTO_DEFINE(http, Http *, http_free)
 
@@ -79,8 +80,8 @@ typedef struct HttpRequest {
 } HttpRequest;
 
 /* Makes the request and reads its answer to the end. 0: *ret_answer is complete, whatever its
- * status. <0: ERR_IO or ERR_TIMEOUT by the connection (ret_answer->again), ERR_CONFIG when the
- * server's certificate or the URL is no good, ERR_STOPPED, or what begin or sink failed with. The
+ * status. <0: ERR_IO or ERR_TIMEOUT by the connection (ret_answer->again), ERR_UNSUPPORTED
+ * without libcurl, ERR_CONFIG when the server's certificate or the URL is no good, ERR_STOPPED, or what begin or sink failed with. The
  * answer must be given back in any case. Messages have neither URL nor headers. */
 int http_run(Http *http, const HttpRequest *request, int64_t deadline, HttpAnswer *ret_answer);
 

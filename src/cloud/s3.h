@@ -29,11 +29,13 @@ typedef struct S3 {
     const char *endpoint;           /* scheme and host of another server; NULL: Amazon's */
     bool virtual_style;             /* the bucket is part of the host's name */
     bool google;                    /* Google's S3 interface */
+    bool amazon;                    /* Amazon's own */
     const char *storage_class, *encryption, *kms_key;
     const char *customer_key, *customer_key_md5; /* base64 */
     const char *tags;                            /* encoded for the header */
     atomic_bool no_conditions;                   /* If-None-Match is not implemented there */
     atomic_bool no_batches;                      /* nor is the removal of many */
+    atomic_bool wants_md5;                       /* ahead of each body: it has said so */
 } S3;
 
 /* What a store says when it refuses. */
@@ -52,7 +54,8 @@ typedef struct S3Request {
     StrList headers; /* "Name: value" */
     const void *body;
     size_t body_size;
-    bool sums_body;    /* sends a Content-MD5 with it */
+    bool sums_body;    /* makes its MD5, too */
+    bool sends_md5;    /* ... as a header ahead of it */
     Fetch *fetch;      /* gets the body; or NULL */
     size_t text_max;   /* see HttpRequest */
     bool judges_200;   /* an error may come with the status 200 */
@@ -61,6 +64,8 @@ typedef struct S3Request {
     /* set by s3_run */
     char payload[SHA256_HEX_ROOM];
     unsigned char md5[MD5_SIZE]; /* of the body, if sums_body */
+    pthread_t summer;            /* makes it, while summing */
+    bool summing, summed;
     int64_t deadline;
     AwsKeys keys;
     const S3Place *place;

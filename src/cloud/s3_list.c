@@ -174,7 +174,7 @@ remove_together(S3 *s3, ObjectRemoval *batch, size_t count, int64_t deadline, bo
     str_append(&body, "</Delete>");
     s3_query(&request, "delete", "");
     strlist_add(&request.headers, "Content-Type: application/xml");
-    request.sums_body = true;
+    request.sums_body = request.sends_md5 = true;
     request.body = body.data;
     request.body_size = body.length;
     request.judges_200 = true;

@@ -142,6 +142,7 @@ find_place(S3 *s3, const BucketSettings *settings)
         TRY(parse_endpoint(s3, endpoint, &path));
         s3->google = str_ends(s3->endpoint, "storage.googleapis.com");
     }
+    s3->amazon = !s3->endpoint || strstr(s3->endpoint, ".amazonaws.com");
     if (!region)
         region = s3->google ? "auto" : "us-east-1";
     if (!is_region(region))
@@ -216,7 +217,6 @@ keep_settings(S3 *s3, const BucketSettings *settings)
 static int
 open_bucket(S3 *s3, const char *url, const BucketSettings *settings, Opened *opened)
 {
-    TRY(digest_load());
     TRY(parse_url(s3, url, opened));
     TRY(credentials_open(settings->profile, s3->http, &s3->credentials));
     TRY(find_place(s3, settings));

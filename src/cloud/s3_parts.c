@@ -59,7 +59,7 @@ s3_parts_put(void *store, const Content *content, Parts *parts, const void *data
     s3_customer_headers(&request);
     request.body = data;
     request.body_size = size;
-    request.sums_body = true;
+    request.sums_body = request.sends_md5 = true;
     TRY(s3_run(&request, deadline, &answer));
     const char *etag = http_header(&answer, "etag");
     if (answer.status != 200)

@@ -71,7 +71,8 @@ cloud_settings(const Arguments *found)
                             .endpoint_url = arguments_value(found, CLOUD_ENDPOINT),
                             .profile = arguments_value(found, CLOUD_PROFILE),
                             .credential = arguments_value(found, CLOUD_CREDENTIAL),
-                            .idle_timeout_ms = seconds * 1000};
+                            .idle_timeout_ms = seconds * 1000,
+                            .one_object = true};
 }
 
 static void

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: PostgreSQL
 """What an object store and the way to it may do to us, by a scripted peer."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -17,6 +18,7 @@ from support import started, wait_for
 
 DATA = os.urandom(300_000)
 MB = 1 << 20
+MUCH = DATA * 6
 
 
 @pytest.fixture
@@ -189,6 +191,39 @@ def test_store_has_something_else(peer, tool):
     said = tool.put("k", DATA)
     assert said.startswith("failed io: ") and "the MD5 00000000000000000000000000000000" in said
     assert peer.objects == {}  # so that it can be tried again
+
+
+def test_store_has_something_else_instead_of_much(peer, tool):
+    peer.then(Answer(serve_first=True, headers={"ETag": '"00000000000000000000000000000000"'}))
+    assert "the MD5 00000000000000000000000000000000" in tool.put("k", MUCH)
+    assert peer.objects == {}
+
+
+def test_md5_ahead_only_where_it_is_wanted(peer, tool):
+    """Under a lock some stores want the header; of much it is made while the body is on its way."""
+    assert tool.put("k", MUCH) == "done"
+    assert "content-md5" not in peer.requests[0].headers
+    wanted = error(400, "InvalidRequest", "Content-MD5 OR x-amz-checksum- HTTP header is required for "
+                   "Put Object requests with Object Lock parameters")
+    peer.then(wanted)
+    assert tool.put("l", MUCH) == "done"
+    sent = [request.headers.get("content-md5") for request in peer.requests]
+    assert sent == [None, None, base64.b64encode(hashlib.md5(MUCH).digest()).decode()]
+    assert peer.objects["l"][0] == MUCH
+    peer.always(wanted)
+    assert "InvalidRequest" in tool.put("m", MUCH)
+    assert len(peer.requests) == 5
+
+
+def test_checksum_for_amazon(peer, workdir):
+    """What Amazon takes instead; a proxy has its place here."""
+    tool = Tool("http://s3.us-east-1.amazonaws.com", workdir,
+                env={"no_proxy": "", "http_proxy": peer.url})
+    peer.always(Answer(200))
+    assert tool.put("k", MUCH) == "done"
+    sent = peer.requests[0].headers
+    assert sent["x-amz-checksum-sha256"] == base64.b64encode(hashlib.sha256(MUCH).digest()).decode()
+    assert "x-amz-checksum-sha256" in sent["authorization"]
 
 
 def test_no_conditions(peer, tool):

@@ -175,6 +175,18 @@ def test_walden_reads_what_gpg_wrote(gpg, keyring):
     assert gzip.decompress(packed) == files[NAME]
 
 
+def test_trust_that_is_found_out_anew(gpg, keyring):
+    """As after an import: gpg forgets for a moment whom it trusts, beside other gpgs at work."""
+    for number in range(12):
+        keyring.make(f"other{number}")
+    trusted = keyring.gpg("--export-ownertrust")
+    for round_ in range(12):
+        keyring.gpg("--import-ownertrust", input=trusted.replace(b":6:", b":5:"))
+        keyring.gpg("--import-ownertrust", input=trusted)
+        put(gpg, *[f"00000001{round_:08X}{number:08X}" for number in range(4)])
+        archived(gpg)
+
+
 def test_verify_and_rebuild(encrypted):
     home = encrypted
     put_all_kinds(home)

@@ -41,6 +41,12 @@ case $which in
 unit) unit+=("$@") ;;
 e2e) e2e+=("$@") ;;
 esac
+# All of them, unless files or directories are named.
+named=0
+for word in "${e2e[@]}"; do
+    [ ! -e "${word%%::*}" ] || named=1
+done
+[ "$named" = 1 ] || e2e+=(test/e2e)
 
 need build test
 build "$directory" "${options[@]}"
@@ -75,7 +81,7 @@ fi
 if [ "$which" != unit ]; then
     # Another Python on the PATH would lack Debian's modules. Most tests wait more than they work.
     WALDEN=$PWD/$directory/walden "${runner[@]}" /usr/bin/python3 -m pytest --quiet \
-        -p no:cacheprovider -n $((2 * $(nproc))) test/e2e "${e2e[@]}" 2>&1 | tee -a "$log" || failed=1
+        -p no:cacheprovider -n $((2 * $(nproc))) "${e2e[@]}" 2>&1 | tee -a "$log" || failed=1
 fi
 if [ -n "${DEV_TALLY:-}" ]; then
     # shellcheck source=tools/dev/tally.awk

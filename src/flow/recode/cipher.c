@@ -45,6 +45,8 @@ struct Keyring {
     KeyringSettings settings;
     pthread_mutex_t mutex;
     Fetched passphrase, keys;
+    pthread_mutex_t preparing;
+    bool prepared;
 };
 
 Keyring *
@@ -53,6 +55,7 @@ keyring_new(const KeyringSettings *settings)
     Keyring *keyring = mem_alloc(sizeof(*keyring));
     keyring->settings = *settings;
     pthread_mutex_init(&keyring->mutex, NULL);
+    pthread_mutex_init(&keyring->preparing, NULL);
     return keyring;
 }
 
@@ -64,6 +67,7 @@ keyring_free(Keyring *keyring)
     secret_done(&keyring->passphrase.secret);
     secret_done(&keyring->keys.secret);
     pthread_mutex_destroy(&keyring->mutex);
+    pthread_mutex_destroy(&keyring->preparing);
     free(keyring);
 }
 
@@ -116,6 +120,16 @@ answer(const Fetched *fetched, const Secret **ret_secret)
     else
         *ret_secret = &fetched->secret;
     return fetched->result;
+}
+
+int
+keyring_prepare(Keyring *keyring, int (*prepare)(Keyring *keyring))
+{
+    pthread_mutex_lock(&keyring->preparing);
+    int result = keyring->prepared ? 0 : prepare(keyring);
+    keyring->prepared = result == 0;
+    pthread_mutex_unlock(&keyring->preparing);
+    return result;
 }
 
 int

@@ -299,30 +299,48 @@ step(GpgCoder *gpg)
     return 0;
 }
 
+static int
+list_keys(Keyring *keyring, KeyState *ret_keys)
+{
+    GpgCoder gpg = {.keyring = keyring};
+    gpg.done = open_context(&gpg) ||
+               lib.gpgme_op_keylist_start(gpg.context, keyring_settings(keyring)->key_id, 0);
+    int result = 0;
+    while (result == 0 && !gpg.done)
+        result = step(&gpg);
+    stop_gpg(&gpg);
+    *ret_keys = gpg.keys;
+    return result;
+}
+
+/* When keys have come or expired, gpg finds out anew whom it trusts, and another gpg that looks
+ * meanwhile finds no trust in the right key. Listing keys makes it do so. */
+static int
+settle_trust(Keyring *keyring)
+{
+    KeyState keys;
+    return list_keys(keyring, &keys);
+}
+
 /* Why a key cannot be used, in words that help. */
 static int
 explain_key(Keyring *keyring)
 {
     const char *key_id = keyring_settings(keyring)->key_id;
-    GpgCoder gpg = {.keyring = keyring};
-    gpg.done = open_context(&gpg) || lib.gpgme_op_keylist_start(gpg.context, key_id, 0);
-    int result = 0;
-    while (result == 0 && !gpg.done)
-        result = step(&gpg);
-    stop_gpg(&gpg);
-    TRY(result);
-    if (!gpg.keys.found)
+    KeyState keys;
+    TRY(list_keys(keyring, &keys));
+    if (!keys.found)
         return hint(fail(ERR_CONFIG, "there is no OpenPGP key '%s'", key_id),
                     "import the public key into the keyring of this account, or correct "
                     "encryption_key_id");
-    if (gpg.keys.usable)
+    if (keys.usable)
         return hint(fail(ERR_CONFIG, "gpg does not use the key '%s', which is not trusted", key_id),
                     "if it is the right one: gpg --edit-key %s trust", key_id);
-    if (gpg.keys.expired)
+    if (keys.expired)
         return hint(fail(ERR_CONFIG, "the OpenPGP key '%s' has expired", key_id),
                     "extend it (gpg --quick-set-expire), or set encryption_key_id to another");
     return hint(fail(ERR_CONFIG, "the OpenPGP key '%s' %s", key_id,
-                     gpg.keys.revoked ? "was revoked" : "cannot encrypt"),
+                     keys.revoked ? "was revoked" : "cannot encrypt"),
                 "set encryption_key_id to another key");
 }
 
@@ -377,6 +395,8 @@ gpg_begin(Coder *coder, int64_t content_size)
     gpg->left = 0;
     gpg->ended = gpg->done = false;
     gpg->failed = 0;
+    if (gpg->encrypts)
+        TRY(keyring_prepare(gpg->keyring, settle_trust));
     gpg->answer = start_gpg(gpg);
     gpg->done = gpg->answer != 0;
     return gpg->done ? judge(gpg) : 0;

@@ -10,6 +10,9 @@ extern const CipherClass cipher_gpg, cipher_aead;
 
 const KeyringSettings *keyring_settings(const Keyring *keyring);
 
+/* Does this once for all threads before it returns; again after a failure, which is returned. */
+int keyring_prepare(Keyring *keyring, int (*prepare)(Keyring *keyring));
+
 /* What encryption_passphrase_command has printed. ERR_CONFIG when there is no such command. */
 int keyring_passphrase(Keyring *keyring, const Secret **ret_secret);
 

@@ -218,7 +218,7 @@ test_no_secret_key(void **state)
     Error error = *error_last();
     shell("gpgconf --kill all");
     setenv("GNUPGHOME", home, 1);
-    shell("rm -r %s", elsewhere);
+    shell("rm -rf %s", elsewhere); /* beside gpg, which clears up its locks */
     error_restore(&error);
     assert_fails(result, ERR_CONFIG, "ecret key");
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "wal/name.h"
+#include "wal/page.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,13 @@ may_go_on(const Push *push)
     return push->stop && push->stop() ? fail(ERR_STOPPED, "the server is shutting down") : 0;
 }
 
+static char *
+piece(Push *push, int which)
+{
+    size_t odd = (uintptr_t)push->room % PUSH_ALIGNMENT;
+    return push->room + (odd ? PUSH_ALIGNMENT - odd : 0) + which * PUSH_PIECE;
+}
+
 /* The file in incoming/ against the one in pg_wal/. Its bytes may be in memory only, be it ours of
  * before a crash: it is synced before it counts. ENTRY_GONE: it has been taken from there. */
 enum { ENTRY_GONE = 1 };
@@ -90,14 +98,53 @@ compare(Push *push, const char *path, const char *there)
         return error_last()->os_error == ENOENT ? ENTRY_GONE : -1;
     do {
         TRY(may_go_on(push));
-        TRY(file_read(fd, push->pieces[0], PUSH_PIECE, path, &got));
-        TRY(file_read(there_fd, push->pieces[1], PUSH_PIECE, there, &there_got));
-        if (got != there_got || memcmp(push->pieces[0], push->pieces[1], got) != 0)
+        TRY(file_read(fd, piece(push, 0), PUSH_PIECE, path, &got));
+        TRY(file_read(there_fd, piece(push, 1), PUSH_PIECE, there, &there_got));
+        if (got != there_got || memcmp(piece(push, 0), piece(push, 1), got) != 0)
             return hint(fail(ERR_DATA, "'%s' is there already, with other contents", there),
                         "two servers must not archive into one directory; a copy that was cut "
                         "short is moved out of the way by walden");
     } while (got > 0);
     return file_sync(there_fd, there);
+}
+
+/* Past the page cache or through it. */
+static bool
+set_direct(int fd, bool direct)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+/* What the server will not read again shall not take the page cache from its tables; and taking
+ * pages for it costs more than writing it. Not every file system can do without, nor write an odd
+ * end so. */
+static int
+write_piece(Push *push, const char *data, size_t size, int64_t at, int to_fd, bool *direct)
+{
+    if (*direct && size % PUSH_ALIGNMENT)
+        *direct = !set_direct(to_fd, false);
+    if (lseek(to_fd, at, SEEK_SET) < 0)
+        return fail_errno("write into '%s'", push->directory);
+    int result = file_write(to_fd, data, size, push->directory);
+    if (result == 0 || !*direct || error_last()->os_error != EINVAL)
+        return result;
+    *direct = false;
+    set_direct(to_fd, false);
+    return write_piece(push, data, size, at, to_fd, direct);
+}
+
+/* Without the zeros at its end: where archive_timeout has cut off a segment, a hole will do. */
+static size_t
+used_part(const char *data, size_t size)
+{
+    while (size > 0) {
+        size_t last = (size - 1) % PUSH_HOLE + 1;
+        if (!wal_is_zero(data + size - last, last))
+            break;
+        size -= last;
+    }
+    return size;
 }
 
 static int
@@ -106,12 +153,16 @@ write_copy(Push *push, const char *path, int from_fd, const struct stat *before,
     struct stat now;
     size_t got = 0;
     int64_t total = 0;
+    bool direct = set_direct(to_fd, true);
     do {
         TRY(may_go_on(push));
-        TRY(file_read(from_fd, push->pieces[0], PUSH_PIECE, path, &got));
-        TRY(wrap(file_write(to_fd, push->pieces[0], got, path), "copy into '%s'", push->directory));
+        TRY(file_read(from_fd, piece(push, 0), PUSH_PIECE, path, &got));
+        size_t used = used_part(piece(push, 0), got);
+        TRY(wrap(write_piece(push, piece(push, 0), used, total, to_fd, &direct), "copy '%s'", path));
         total += (int64_t)got;
     } while (got > 0);
+    if (ftruncate(to_fd, total) < 0)
+        return fail_errno("write into '%s'", push->directory);
     if (fstat(from_fd, &now) < 0)
         return fail_errno("stat '%s'", path);
     if (total != before->st_size || !file_unchanged(before, &now))

@@ -15,7 +15,9 @@ enum {
     PUSH_FILES = 64,         /* at most so many files are synced together */
     PUSH_BYTES = 64 << 20,   /* none is added to so many bytes, */
     PUSH_MS = 200,           /* nor after so long: the archiver has other duties, too */
-    PUSH_PIECE = 256 << 10,  /* bytes that are read at once */
+    PUSH_PIECE = 1 << 20,    /* bytes that are read at once */
+    PUSH_HOLE = 64 << 10,    /* zeros at the end of a piece are not written by so many */
+    PUSH_ALIGNMENT = 4096,   /* of what is written past the page cache */
     PUSH_NAME_ROOM = 64 + 1, /* the longest name that PostgreSQL may give to an archiver */
 };
 
@@ -31,7 +33,7 @@ typedef struct Push {
     char directory[PATH_MAX]; /* incoming/ */
     Ahead ahead[PUSH_FILES];
     size_t ahead_count;
-    char pieces[2][PUSH_PIECE];
+    char room[2 * PUSH_PIECE + PUSH_ALIGNMENT]; /* of two pieces, see piece() */
 } Push;
 
 /* Where to from now on. ERR_CONFIG when the path is not absolute, or too long. */

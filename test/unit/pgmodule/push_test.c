@@ -4,6 +4,7 @@
 #include "pgmodule/push.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 static int syncs, failing_sync; /* counted from 1; the one that fails, 0: none */
@@ -19,6 +20,21 @@ __wrap_fsync(int fd)
         return -1;
     }
     return __real_fsync(fd);
+}
+
+static bool refuses_direct; /* as file systems do that cannot, when it comes to writing */
+
+ssize_t __real_write(int fd, const void *data, size_t size);
+ssize_t __wrap_write(int fd, const void *data, size_t size);
+
+ssize_t
+__wrap_write(int fd, const void *data, size_t size)
+{
+    if (refuses_direct && (fcntl(fd, F_GETFL) & O_DIRECT)) {
+        errno = EINVAL;
+        return -1;
+    }
+    return __real_write(fd, data, size);
 }
 
 typedef struct Place {
@@ -39,6 +55,7 @@ setup(void **state)
     place->push.segment_size = 16 << 20;
     assert_done(push_to(&place->push, place->incoming));
     syncs = failing_sync = 0;
+    refuses_direct = false;
     *state = place;
     return 0;
 }
@@ -99,6 +116,43 @@ test_one_file(void **state)
     assert_int_equal(count_entries(place->incoming), 1);
     assert_int_equal(syncs, 2); /* the file, then its name */
     assert_fails(push_segment(place, 2), ERR_IO, "No such file");
+}
+
+/* Zeros become holes, an odd end is written, too; also where the page cache cannot be left out. */
+static void
+test_zeros_and_odd_ends(void **state)
+{
+    Place *place = *state;
+    enum { SIZE = 3 * PUSH_PIECE + 4711 };
+    static const struct {
+        off_t from;
+        size_t size;
+        blkcnt_t blocks_max; /* of 512 bytes */
+    } cases[] = {{0, SIZE, 2 * SIZE / 512},
+                 {0, 10, 2 * PUSH_HOLE / 512},
+                 {0, 0, 0},
+                 {SIZE - 1, 1, 2 * PUSH_HOLE / 512},
+                 {PUSH_PIECE + PUSH_HOLE, PUSH_HOLE, 4 * PUSH_HOLE / 512}};
+    AUTO(free) char *noise = mem_alloc(SIZE);
+    for (size_t i = 0; i < SIZE; i++)
+        noise[i] = (char)(i % 251 + 1);
+    for (int n = 0; n < 2 * (int)COUNT_OF(cases); n++) {
+        const off_t from = cases[n / 2].from;
+        AUTO(free) char *path = mem_printf("%s/%024d", place->wal, n);
+        AUTO(free) char *there = mem_printf("%s/%024d", place->incoming, n);
+        AUTO(free) char *bytes = mem_alloc(SIZE);
+        AUTO(str) Str back = {0};
+        struct stat st;
+        memcpy(bytes + from, noise, cases[n / 2].size);
+        write_bytes(path, bytes, SIZE);
+        refuses_direct = n % 2;
+        assert_done(push_segment(place, n));
+        assert_done(file_read_text(there, SIZE, &back));
+        assert_int_equal(back.length, SIZE);
+        assert_memory_equal(back.data, bytes, SIZE);
+        assert_int_equal(stat(there, &st), 0);
+        assert_true(st.st_blocks <= cases[n / 2].blocks_max);
+    }
 }
 
 static void
@@ -256,6 +310,7 @@ main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
         TEST(one_file),
+        TEST(zeros_and_odd_ends),
         TEST(what_follows_is_brought_along),
         TEST(what_was_brought_along_and_has_changed_is_looked_at_again),
         TEST(another_directory_forgets),

@@ -2,24 +2,37 @@
  * Finds libraries and their functions at run time. */
 #include "base/library.h"
 
-#include "base/error.h"
-
 #include <dlfcn.h>
 #include <string.h>
 
-int
-library_load(const char *file, const char *package, const LibrarySymbol *symbols, size_t count)
+static int
+load(const Library *library)
 {
     /* Lazily: most of what libcurl brings along is never called, and would be looked up. */
-    void *library = dlopen(file, RTLD_LAZY | RTLD_LOCAL);
-    for (size_t i = 0; library && i < count; i++) {
-        void *function = dlsym(library, symbols[i].name);
+    void *loaded = dlopen(library->file, RTLD_LAZY | RTLD_LOCAL);
+    for (size_t i = 0; loaded && i < library->symbol_count; i++) {
+        void *function = dlsym(loaded, library->symbols[i].name);
         if (!function)
-            library = NULL;
-        memcpy(symbols[i].ret_function, &function, sizeof(function));
+            loaded = NULL;
+        memcpy(library->symbols[i].ret_function, &function, sizeof(function));
     }
-    if (library)
-        return 0;
-    return hint(fail(ERR_UNSUPPORTED, "load library '%s': %s", file, dlerror()),
-                "install the package %s", package);
+    if (!loaded)
+        return hint(fail(ERR_UNSUPPORTED, "load library '%s': %s", library->file, dlerror()),
+                    "install the package %s", library->package);
+    return library->start ? library->start() : 0;
+}
+
+int
+library_need(Library *library)
+{
+    pthread_mutex_lock(&library->mutex);
+    if (!library->tried) {
+        library->outcome = load(library);
+        library->problem = *error_last();
+        library->tried = true;
+    }
+    pthread_mutex_unlock(&library->mutex);
+    if (library->outcome < 0)
+        error_restore(&library->problem);
+    return library->outcome;
 }

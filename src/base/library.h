@@ -4,6 +4,11 @@
 #ifndef WALDEN_BASE_LIBRARY_H
 #define WALDEN_BASE_LIBRARY_H
 
+#include "base/error.h"
+#include "base/mem.h"
+
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct LibrarySymbol {
@@ -11,8 +16,27 @@ typedef struct LibrarySymbol {
     void *ret_function; /* address of the function pointer to set */
 } LibrarySymbol;
 
-/* Loads the library for as long as the program runs and finds all its functions. ERR_UNSUPPORTED
- * with the advice to install the Debian package. Once is enough. */
-int library_load(const char *file, const char *package, const LibrarySymbol *symbols, size_t count);
+/* The field of a library's function in a table of them */
+#define LIBRARY_FIELD(name) __typeof__(name) *name;
+
+/* A static one for each library: LIBRARY(file, package, symbols) with what else it needs behind. */
+typedef struct Library {
+    const char *file, *package; /* "libfoo.so.1", and Debian's package that has it */
+    const LibrarySymbol *symbols;
+    size_t symbol_count;
+    pthread_mutex_t mutex;
+    int (*start)(void); /* to be called once when it is loaded; <0 with its failure; or NULL */
+    bool tried;
+    int outcome; /* of the only try */
+    Error problem;
+} Library;
+
+#define LIBRARY(file, package, symbols)                                                            \
+    (file), (package), (symbols), COUNT_OF(symbols), PTHREAD_MUTEX_INITIALIZER
+
+/* Loads the library for as long as the program runs and finds all its functions, at the first call
+ * of any thread; what came of that is the answer to later ones. ERR_UNSUPPORTED with the advice to
+ * install the package, or what start has failed with. */
+int library_need(Library *library);
 
 #endif

@@ -28,6 +28,13 @@ str_append(Str *str, const char *text)
     str_append_part(str, text, strlen(text));
 }
 
+int
+str_sink(void *str, const void *data, size_t length)
+{
+    str_append_part(str, data, length);
+    return 0;
+}
+
 void
 str_appendf(Str *str, const char *format, ...)
 {

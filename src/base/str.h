@@ -16,6 +16,8 @@ typedef struct Str {
 
 void str_append(Str *str, const char *text);
 void str_append_part(Str *str, const char *data, size_t length);
+/* The same as a Sink: the context is the Str. */
+int str_sink(void *str, const void *data, size_t length);
 void str_appendf(Str *str, const char *format, ...) PRINTF_LIKE(2, 3);
 void str_clear(Str *str);
 void str_done(Str *str);

@@ -10,28 +10,22 @@
 
 struct Curl curl_functions;
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static Error problem; /* why it could not be loaded */
-static int outcome;
-
-static void
-load(void)
+static int
+start(void)
 {
-#define SYMBOL(name) {#name, &curl_functions.name},
-    static const LibrarySymbol symbols[] = {CURL_FUNCTIONS(SYMBOL)};
-    outcome = library_load("libcurl.so.4", "libcurl4", symbols, COUNT_OF(symbols));
-    if (outcome == 0 && curl_functions.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        outcome = fail(ERR_UNSUPPORTED, "libcurl cannot be initialised");
-    problem = *error_last();
+    return curl_functions.curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK
+               ? 0
+               : fail(ERR_UNSUPPORTED, "libcurl cannot be initialised");
 }
+
+#define SYMBOL(name) {#name, &curl_functions.name},
+static const LibrarySymbol symbols[] = {CURL_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libcurl.so.4", "libcurl4", symbols), start};
 
 int
 curl_load(void)
 {
-    pthread_once(&once, load);
-    if (outcome < 0)
-        error_restore(&problem);
-    return outcome;
+    return library_need(&library);
 }
 
 static void *

@@ -6,7 +6,6 @@
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <pthread.h>
 
 #define CRYPTO_FUNCTIONS(X)                                                                        \
     X(EVP_Digest)                                                                                  \
@@ -19,35 +18,22 @@
     X(EVP_sha256)                                                                                  \
     X(HMAC)
 
-#define CRYPTO_FIELD(name) __typeof__(name) *name;
 static struct Crypto {
-    CRYPTO_FUNCTIONS(CRYPTO_FIELD)
+    CRYPTO_FUNCTIONS(LIBRARY_FIELD)
 } crypto;
 
 struct Digest {
     EVP_MD_CTX *context;
 };
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static Error problem; /* why it could not be loaded */
-static int outcome;
-
-static void
-load(void)
-{
 #define SYMBOL(name) {#name, &crypto.name},
-    static const LibrarySymbol symbols[] = {CRYPTO_FUNCTIONS(SYMBOL)};
-    outcome = library_load("libcrypto.so.3", "libssl3", symbols, COUNT_OF(symbols));
-    problem = *error_last();
-}
+static const LibrarySymbol symbols[] = {CRYPTO_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libcrypto.so.3", "libssl3", symbols)};
 
 int
 digest_load(void)
 {
-    pthread_once(&once, load);
-    if (outcome < 0)
-        error_restore(&problem);
-    return outcome;
+    return library_need(&library);
 }
 
 static const EVP_MD *

@@ -10,7 +10,6 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <pthread.h>
 
 #define CRYPTO_FUNCTIONS(X)                                                                        \
     X(BIO_free)                                                                                    \
@@ -25,23 +24,13 @@
     X(EVP_sha256)                                                                                  \
     X(PEM_read_bio_PrivateKey)
 
-#define CRYPTO_FIELD(name) __typeof__(name) *name;
 static struct Crypto {
-    CRYPTO_FUNCTIONS(CRYPTO_FIELD)
+    CRYPTO_FUNCTIONS(LIBRARY_FIELD)
 } crypto;
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static Error problem; /* why it could not be loaded */
-static int outcome;
-
-static void
-load(void)
-{
 #define SYMBOL(name) {#name, &crypto.name},
-    static const LibrarySymbol symbols[] = {CRYPTO_FUNCTIONS(SYMBOL)};
-    outcome = library_load("libcrypto.so.3", "libssl3", symbols, COUNT_OF(symbols));
-    problem = *error_last();
-}
+static const LibrarySymbol symbols[] = {CRYPTO_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libcrypto.so.3", "libssl3", symbols)};
 
 /* A key with a password would be asked for at the terminal. */
 static int
@@ -89,11 +78,7 @@ int
 rsa_sha256_sign(const char *key, const void *data, size_t size, unsigned char **ret_signature,
                 size_t *ret_size)
 {
-    pthread_once(&once, load);
-    if (outcome < 0) {
-        error_restore(&problem);
-        return outcome;
-    }
+    TRY(library_need(&library));
     EVP_PKEY *parsed = read_key(key);
     int result = parsed ? sign(parsed, data, size, ret_signature, ret_size)
                         : fail(ERR_CONFIG, "the private key is no RSA key in PEM");

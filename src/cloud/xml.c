@@ -6,7 +6,6 @@
 #include "base/library.h"
 
 #include <expat.h>
-#include <pthread.h>
 
 enum { DEPTH_MAX = 16, TEXT_MAX = 64 << 10 };
 
@@ -22,14 +21,9 @@ enum { DEPTH_MAX = 16, TEXT_MAX = 64 << 10 };
     X(XML_SetUserData)                                                                             \
     X(XML_StopParser)
 
-#define EXPAT_FIELD(name) __typeof__(name) *name;
 static struct Expat {
-    EXPAT_FUNCTIONS(EXPAT_FIELD)
+    EXPAT_FUNCTIONS(LIBRARY_FIELD)
 } expat;
-
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static Error problem; /* why it could not be loaded */
-static int outcome;
 
 typedef struct Parse {
     XML_Parser parser;
@@ -42,14 +36,9 @@ typedef struct Parse {
     int result;
 } Parse;
 
-static void
-load(void)
-{
 #define SYMBOL(name) {#name, &expat.name},
-    static const LibrarySymbol symbols[] = {EXPAT_FUNCTIONS(SYMBOL)};
-    outcome = library_load("libexpat.so.1", "libexpat1", symbols, COUNT_OF(symbols));
-    problem = *error_last();
-}
+static const LibrarySymbol symbols[] = {EXPAT_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libexpat.so.1", "libexpat1", symbols)};
 
 static void
 end_parse(Parse *parse, int result)
@@ -112,11 +101,7 @@ on_doctype(void *context, const char *name, const char *system, const char *publ
 int
 xml_parse(const char *text, size_t size, XmlVisit *visit, void *context)
 {
-    pthread_once(&once, load);
-    if (outcome < 0) {
-        error_restore(&problem);
-        return outcome;
-    }
+    TRY(library_need(&library));
     Parse parse = {.visit = visit, .context = context};
     parse.parser = expat.XML_ParserCreate(NULL);
     if (!parse.parser)

@@ -104,13 +104,6 @@ open_received(const Shipper *shipper, int *ret_fd)
 }
 
 static int
-collect(void *context, const void *data, size_t size)
-{
-    str_append_part(context, data, size);
-    return 0;
-}
-
-static int
 put(Shipper *shipper, Piece *piece, const void *data)
 {
     if (!shipper->cipher)
@@ -120,7 +113,7 @@ put(Shipper *shipper, Piece *piece, const void *data)
     AUTO(free) char *binding = growing_binding(piece);
     snprintf(piece->cipher, sizeof(piece->cipher), "%s", shipper->cipher->name);
     TRY(encryptor_new(shipper->cipher, shipper->custom.keyring, binding, &coder));
-    TRY(coder_begin(coder, piece->length, collect, &sealed));
+    TRY(coder_begin(coder, piece->length, str_sink, &sealed));
     TRY(coder_push(coder, data, piece->length));
     TRY(coder_finish(coder));
     return piece_put(shipper->store, piece, sealed.data, sealed.length);
@@ -240,17 +233,13 @@ shipper_start(const ServerConfig *server, Shipper **ret_shipper)
     }
     const CipherClass *cipher = NULL;
     TRY(cipher_configured(server, &cipher));
-    pthread_condattr_t monotonic;
     Shipper *shipper = mem_alloc(sizeof(*shipper));
     shipper->server = server;
     shipper->cipher = cipher;
     shipper->arena = arena_new();
     custom_codec_init(server, shipper->arena, &shipper->custom);
     pthread_mutex_init(&shipper->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&shipper->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_condition_init(&shipper->stop);
     errno = pthread_create(&shipper->thread, NULL, thread_main, shipper);
     if (errno) {
         int result = fail_errno("start a thread");

@@ -21,18 +21,13 @@ enum { IDLE_S = 5, POLL_MS = 1000, CONNECTIONS_MAX = 256 };
     X(MHD_start_daemon)                                                                            \
     X(MHD_stop_daemon)
 
-#define FIELD(name) __typeof__(name) *name;
 static struct {
-    FUNCTIONS(FIELD)
+    FUNCTIONS(LIBRARY_FIELD)
 } http;
 
-static int
-load(void)
-{
 #define SYMBOL(name) {#name, &http.name},
-    static const LibrarySymbol symbols[] = {FUNCTIONS(SYMBOL)};
-    return library_load("libmicrohttpd.so.12", "libmicrohttpd12", symbols, COUNT_OF(symbols));
-}
+static const LibrarySymbol symbols[] = {FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libmicrohttpd.so.12", "libmicrohttpd12", symbols)};
 
 static unsigned
 make_page(const HttpPage *page, const char *method, const char *url, Str *out)
@@ -109,7 +104,7 @@ int
 http_serve(const char *address, const HttpPage *page)
 {
     struct sockaddr_storage where;
-    TRY(load());
+    TRY(library_need(&library));
     TRY(parse_address(address, &where));
     unsigned flags = MHD_USE_EPOLL | (where.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
     struct MHD_Daemon *daemon = http.MHD_start_daemon(

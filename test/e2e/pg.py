@@ -92,6 +92,7 @@ class Postgres:
         self.log = self.directory / "log"
         self.port = next(_ports)  # only the socket's name; of its own even after a kill
         self.process = None
+        self.under = []  # what the server runs under: valgrind and its options
         self.programs = programs or bindir()
         self.major = int(re.search(r" (\d+)", self.program("postgres", "--version").stdout).group(1))
         if initdb:
@@ -136,7 +137,7 @@ class Postgres:
     def _spawn(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                as_owner(self.programs / "postgres", "-D", self.data, "-p", self.port, with_us=True),
+                as_owner(*self.under, self.programs / "postgres", "-D", self.data, "-p", self.port, with_us=True),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
             )
 

@@ -14,6 +14,7 @@ import pytest
 
 from home import BUILT, ROOT, WALDEN, Home, execute, reachable
 from pg import Postgres, as_owner, bindir, give, owner, restored
+from parcels import called, let_serve, needs_client
 from support import wait_for
 from wal import MIB
 
@@ -64,6 +65,11 @@ def said(server, text):
 
 def same(server, directory, name):
     return (directory / name).read_bytes() == (server.data / "pg_wal" / name).read_bytes()
+
+
+def following(name):
+    """The next segment, as long as no more than 4 GB are written."""
+    return f"{int(name, 16) + 1:024X}"
 
 
 def archive(site):
@@ -117,12 +123,12 @@ def test_offered_again_and_different(site, workdir):
         mark = server.data / "pg_wal/archive_status" / f"{name}.done"
         mark.rename(mark.with_suffix(".ready"))
         before = (site.incoming / name).stat()
-        following = server.fill_segment()
-        server.wait_archived(following)
+        second = server.fill_segment()
+        server.wait_archived(second)
         assert ready(server) == [] and "WARNING" not in server.log.read_text()
         assert (site.incoming / name).stat().st_ino == before.st_ino
 
-        third = f"{int(following, 16) + 1:024X}"
+        third = following(second)
         (site.incoming / third).write_bytes(bytes(MIB))
         give(site.incoming / third)
         assert server.fill_segment(1) == third
@@ -162,9 +168,9 @@ def test_settings(site, workdir):
         said(server, "walden.incoming_wals_directory is not set")
         server.configure(**to("incoming"))
         server.reload()
-        following = server.fill_segment()
+        later = server.fill_segment()
         said(server, "'incoming' is not an absolute path")
-        assert ready(server) == [name, following]
+        assert ready(server) == [name, later]
         server.configure(**to(site.incoming))
         server.reload()
         server.wait_archived(server.fill_segment(), PATIENCE)
@@ -244,6 +250,30 @@ def test_make_install(workdir):
         server.wait_archived(server.fill_segment(), PATIENCE)
 
 
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="no valgrind")
+def test_under_valgrind(site, workdir):
+    """The whole server runs under it; what it finds counts where the module has a part in it."""
+    logs = workdir / "valgrind"
+    logs.mkdir()
+    give(logs)
+    server = server_of(workdir, site.incoming)
+    server.under = ["valgrind", "-q", "--vgdb=no", "--leak-check=full", "--num-callers=40",
+                    f"--log-file={logs}/%p"]
+    with server:
+        name = server.fill_segment()
+        server.wait_archived(name, PATIENCE)
+        taken = following(name)
+        (site.incoming / taken).write_bytes(bytes(MIB))
+        server.fill_segment()
+        said(server, f'could not archive "{taken}"')
+        (site.incoming / taken).unlink()
+        server.wait_archived(server.fill_segment(), PATIENCE)
+        pid = archiver(server)
+    found = (logs / pid).read_text()
+    problems = [text for text in found.split(f"=={pid}== \n") if "walden_archive" in text]
+    assert not problems, "\n".join(problems)
+
+
 # Through a helper
 
 
@@ -288,6 +318,25 @@ def test_put_wal(workdir):
         name = server.switch_wal()
         server.wait_archived(name)
         assert (workdir / "calls").read_text().splitlines()[0] == f"--user barman backup main pg_wal/{name}"
+
+
+@needs_client
+def test_put_wal_over_ssh(home, ssh, workdir):
+    """By our client and ssh into another account's archive, which refuses what is not the same."""
+    let_serve(ssh, WALDEN, home)
+    client = called(workdir, "barman-wal-archive")
+    helper = script(workdir, f'PATH={ssh.environment["PATH"]} exec {client} "$@"')
+    settings = {"mode": "put-wal", "host": f"{ssh.user}@127.0.0.1", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        names = [server.fill_segment() for _ in range(3)]
+        server.wait_archived(names[-1], PATIENCE)
+        assert counted(server, "failed") == 0
+        assert all(same(server, home.incoming, name) for name in names)
+        taken = following(names[-1])
+        (home.incoming / taken).write_bytes((home.incoming / names[0]).read_bytes())
+        server.fill_segment()
+        said(server, "other content")
+        assert ready(server)[0] == taken
 
 
 def test_helper_fails(workdir):

@@ -10,17 +10,10 @@
 enum { SEGMENT = 16 << 20, PIECE = 256 << 10, ROUNDS = 32 };
 
 static int
-append(void *context, const void *data, size_t size)
-{
-    str_append_part(context, data, size);
-    return 0;
-}
-
-static int
 run(Coder *coder, const Str *input, Str *output)
 {
     str_clear(output);
-    TRY(coder_begin(coder, -1, append, output));
+    TRY(coder_begin(coder, -1, str_sink, output));
     for (size_t at = 0; at < input->length; at += PIECE)
         TRY(coder_push(coder, input->data + at,
                        input->length - at < PIECE ? input->length - at : PIECE));

@@ -109,13 +109,6 @@ drop_piece(void *context, const void *data, size_t size)
     return 0;
 }
 
-static int
-append_piece(void *context, const void *data, size_t size)
-{
-    str_append_part(context, data, size);
-    return 0;
-}
-
 /* Contents of a member, and their padding */
 static int
 receive_contents(Reception *self, int64_t size, Sink *sink, void *context)
@@ -203,7 +196,7 @@ receive_list(Reception *self, int64_t size, enum Algorithm algorithm)
         return fail(ERR_DATA, "the tar stream holds '%s' more than once", list);
     if (size <= 0 || size > LIST_MAX)
         return fail(ERR_DATA, "'%s' is %lld bytes long", list, (long long)size);
-    TRY(wrap(receive_contents(self, size, append_piece, &text), "'%s'", list));
+    TRY(wrap(receive_contents(self, size, str_sink, &text), "'%s'", list));
     if (!parse_list(text.data, text.length, sum_kinds[algorithm].size, &self->told[algorithm]))
         return fail(ERR_DATA, "'%s' does not hold the checksum of one WAL file and nothing else",
                     list);
@@ -229,7 +222,7 @@ static int
 receive_header(Reception *self, TarHeader *ret_header)
 {
     AUTO(str) Str block = {0};
-    TRY(read_bytes(self, TAR_BLOCK, append_piece, &block));
+    TRY(read_bytes(self, TAR_BLOCK, str_sink, &block));
     return wrap(tar_header_parse(block.data, ret_header),
                 "what came on standard input is no whole tar stream");
 }
@@ -240,7 +233,7 @@ receive_extension(Reception *self, int64_t size, Str *ret_records)
 {
     if (size <= 0 || size > EXTENSION_MAX || ret_records->length)
         return fail(ERR_DATA, "an extended header of the tar stream is damaged");
-    return receive_contents(self, size, append_piece, ret_records);
+    return receive_contents(self, size, str_sink, ret_records);
 }
 
 static int

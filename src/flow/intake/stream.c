@@ -19,7 +19,7 @@ enum {
     FAREWELL_MS = 500, /* for the server to see that we go */
     MESSAGES_AT_ONCE = 64,
     BRISK_US = 500,   /* when commits wait for us and the next one comes so soon, we stay awake, */
-    CROWDED_MAX = 16, /* unless others want the processor: after so many such waits in a row */
+    CROWDED_MAX = 16, /* unless others want the processor: after so many such waits */
     CROWDED_WAITS = 5000, /* it is tried again after so many more */
 };
 
@@ -36,7 +36,8 @@ typedef struct Stream {
     bool asked;       /* we asked for one */
     bool is_heard;    /* has sent anything */
     bool brisk;       /* the last wait was short */
-    int crowded; /* waits in which others wanted to run; then those that are left to be slept */
+    int crowded;      /* waits in which others wanted to run, less those in which not */
+    int asleep;       /* waits that are left to be slept because of that */
     int64_t heard_ms, reported_ms;
     Lsn reported; /* flushed */
     Lsn told;     /* written */
@@ -162,23 +163,32 @@ heed_watch(Stream *stream)
     writer_set_synchronous(stream->writer, synchronous);
 }
 
+/* Whoever stays awake takes the processor from others that may have more to do. */
+static void
+heed_others(Stream *stream, bool awake, bool crowded)
+{
+    if (stream->asleep > 0)
+        stream->asleep--;
+    if (awake)
+        stream->crowded += crowded ? 1 : stream->crowded > 0 ? -1 : 0;
+    if (stream->crowded < CROWDED_MAX)
+        return;
+    stream->crowded = 0;
+    stream->asleep = CROWDED_WAITS;
+}
+
 static int
 wait_for_news(Stream *stream, Intake intake)
 {
     int64_t start = clock_us();
     int fd = writer_fd(stream->writer);
-    bool awake = stream->synchronous && stream->brisk && stream->crowded < CROWDED_MAX;
+    bool awake = stream->synchronous && stream->brisk && stream->asleep == 0;
     int result = pg_stream_wait(stream->connection, intake != INTAKE_FULL, fd,
                                 intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS, awake ? BRISK_US : 0);
     if (result < 0)
         return result;
     stream->brisk = clock_us() - start < BRISK_US;
-    if (result == PG_STREAM_CROWDED && ++stream->crowded == CROWDED_MAX)
-        stream->crowded += CROWDED_WAITS;
-    else if (awake && result == 0 && stream->crowded > 0)
-        stream->crowded--;
-    else if (stream->crowded > CROWDED_MAX && --stream->crowded == CROWDED_MAX)
-        stream->crowded = 0;
+    heed_others(stream, awake, result == PG_STREAM_CROWDED);
     return 0;
 }
 

@@ -10,15 +10,29 @@ const SumKind sum_kinds[ALGORITHMS] = {
     [MD5] = {"MD5SUMS", MD5_DIGEST_SIZE},
 };
 
+#define NETTLE_FUNCTIONS(X)                                                                        \
+    X(nettle_md5_digest)                                                                           \
+    X(nettle_md5_init)                                                                             \
+    X(nettle_md5_update)                                                                           \
+    X(nettle_sha256_digest)                                                                        \
+    X(nettle_sha256_init)                                                                          \
+    X(nettle_sha256_update)
+
+static struct {
+    NETTLE_FUNCTIONS(LIBRARY_FIELD)
+} lib;
+
+#define SYMBOL(name) {#name, &lib.name},
+static const LibrarySymbol symbols[] = {NETTLE_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libnettle.so.8", "libnettle8", symbols)};
+
 int
 sums_begin(Sums *ret_sums)
 {
-#define SYMBOL(function) {#function, &ret_sums->function},
-    const LibrarySymbol symbols[] = {SUMS_FUNCTIONS(SYMBOL)};
     memset(ret_sums->wanted, 0, sizeof(ret_sums->wanted));
-    TRY(library_load("libnettle.so.8", "libnettle8", symbols, COUNT_OF(symbols)));
-    ret_sums->nettle_sha256_init(&ret_sums->sha256);
-    ret_sums->nettle_md5_init(&ret_sums->md5);
+    TRY(library_need(&library));
+    lib.nettle_sha256_init(&ret_sums->sha256);
+    lib.nettle_md5_init(&ret_sums->md5);
     return 0;
 }
 
@@ -26,9 +40,9 @@ void
 sums_push(Sums *sums, const void *data, size_t size)
 {
     if (sums->wanted[SHA256])
-        sums->nettle_sha256_update(&sums->sha256, size, data);
+        lib.nettle_sha256_update(&sums->sha256, size, data);
     if (sums->wanted[MD5])
-        sums->nettle_md5_update(&sums->md5, size, data);
+        lib.nettle_md5_update(&sums->md5, size, data);
 }
 
 static void
@@ -43,8 +57,8 @@ void
 sums_finish(Sums *sums, char ret_texts[ALGORITHMS][SUM_HEX_ROOM])
 {
     uint8_t bytes[SHA256_DIGEST_SIZE];
-    sums->nettle_sha256_digest(&sums->sha256, SHA256_DIGEST_SIZE, bytes);
+    lib.nettle_sha256_digest(&sums->sha256, SHA256_DIGEST_SIZE, bytes);
     format_hex(bytes, sums->wanted[SHA256] ? SHA256_DIGEST_SIZE : 0, ret_texts[SHA256]);
-    sums->nettle_md5_digest(&sums->md5, MD5_DIGEST_SIZE, bytes);
+    lib.nettle_md5_digest(&sums->md5, MD5_DIGEST_SIZE, bytes);
     format_hex(bytes, sums->wanted[MD5] ? MD5_DIGEST_SIZE : 0, ret_texts[MD5]);
 }

@@ -19,18 +19,8 @@ typedef struct SumKind {
 } SumKind;
 extern const SumKind sum_kinds[ALGORITHMS];
 
-#define SUMS_FUNCTIONS(X)                                                                          \
-    X(nettle_md5_digest)                                                                           \
-    X(nettle_md5_init)                                                                             \
-    X(nettle_md5_update)                                                                           \
-    X(nettle_sha256_digest)                                                                        \
-    X(nettle_sha256_init)                                                                          \
-    X(nettle_sha256_update)
-#define SUMS_FIELD(name) __typeof__(name) *name;
-
 /* One of them or both at once */
 typedef struct Sums {
-    SUMS_FUNCTIONS(SUMS_FIELD)
     bool wanted[ALGORITHMS];
     struct sha256_ctx sha256;
     struct md5_ctx md5;

@@ -3,6 +3,7 @@
  * It never touches the stream, and what it cannot find out it leaves as it was. */
 #include "flow/intake/sync_watch.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "flow/intake/receiver.h"
 
@@ -77,13 +78,9 @@ int
 sync_watch_start(const ServerConfig *server, int64_t interval_ms, SyncWatch **ret_watch)
 {
     SyncWatch *watch = mem_alloc(sizeof(*watch));
-    pthread_condattr_t attributes;
     watch->server = server;
     watch->interval_ms = interval_ms;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&watch->stop, &attributes);
-    pthread_condattr_destroy(&attributes);
+    clock_condition_init(&watch->stop);
     pthread_mutex_init(&watch->mutex, NULL);
     errno = pthread_create(&watch->thread, NULL, thread_main, watch);
     if (errno) {

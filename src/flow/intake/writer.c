@@ -266,13 +266,9 @@ writer_start(const WriterSpec *spec, WalWriter **ret_writer)
     writer->segment.fd = -1;
     writer->at = writer->flushed = spec->start;
     writer->progress = (WriterProgress){.written = spec->start, .flushed = spec->start};
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&writer->mutex, NULL);
-    pthread_cond_init(&writer->work, &monotonic);
+    clock_condition_init(&writer->work);
     pthread_cond_init(&writer->calm, NULL);
-    pthread_condattr_destroy(&monotonic);
     writer->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int result = writer->event_fd < 0 ? fail_errno("make an event") : 0;
     if (result == 0) {

@@ -12,7 +12,6 @@
 #include "flow/recode/keyring.h"
 #include "wal/wal.h"
 
-#include <pthread.h>
 #include <sodium.h>
 
 #define STREAM(name) crypto_secretstream_xchacha20poly1305_##name
@@ -44,32 +43,23 @@ static const uint8_t magic[AT_VERSION] = {'W', 'a', 'l', 'd', 'A', 'E', 'A', 'D'
     X(crypto_secretstream_xchacha20poly1305_pull)                                                  \
     X(crypto_secretstream_xchacha20poly1305_push)
 
-#define SODIUM_FIELD(name) __typeof__(name) *name;
 static struct {
-    SODIUM_FUNCTIONS(SODIUM_FIELD)
+    SODIUM_FUNCTIONS(LIBRARY_FIELD)
 } sodium;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static Error problem; /* why it could not be loaded */
-static int outcome;
-
-static void
-load(void)
+static int
+start(void)
 {
-#define SYMBOL(name) {#name, &sodium.name},
-    static const LibrarySymbol symbols[] = {SODIUM_FUNCTIONS(SYMBOL)};
-    outcome = library_load("libsodium.so.23", "libsodium23", symbols, COUNT_OF(symbols));
-    if (outcome == 0 && sodium.sodium_init() < 0)
-        outcome = fail(ERR_UNSUPPORTED, "libsodium cannot be used here");
-    problem = *error_last();
+    return sodium.sodium_init() < 0 ? fail(ERR_UNSUPPORTED, "libsodium cannot be used here") : 0;
 }
+
+#define SYMBOL(name) {#name, &sodium.name},
+static const LibrarySymbol symbols[] = {SODIUM_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libsodium.so.23", "libsodium23", symbols), start};
 
 static int
 sodium_load(void)
 {
-    pthread_once(&once, load);
-    if (outcome < 0)
-        error_restore(&problem);
-    return outcome;
+    return library_need(&library);
 }
 
 /* The table that keyring_keys keeps: keys with their ids, the newest last. */

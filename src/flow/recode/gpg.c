@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <gpgme.h>
-#include <pthread.h>
 
 #define GPGME_FUNCTIONS(X)                                                                         \
     X(gpgme_cancel)                                                                                \
@@ -31,33 +30,26 @@
     X(gpgme_set_pinentry_mode)                                                                     \
     X(gpgme_strerror_r)
 
-#define GPGME_FIELD(name) __typeof__(name) *name;
 static struct {
-    GPGME_FUNCTIONS(GPGME_FIELD)
+    GPGME_FUNCTIONS(LIBRARY_FIELD)
 } lib;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static Error problem; /* why it could not be loaded */
-static int outcome;
-
-static void
-load(void)
+static int
+start(void)
 {
-#define SYMBOL(name) {#name, &lib.name},
-    static const LibrarySymbol symbols[] = {GPGME_FUNCTIONS(SYMBOL)};
-    outcome = library_load("libgpgme.so.11", "libgpgme11", symbols, COUNT_OF(symbols));
-    if (outcome == 0 &&
-        !lib.gpgme_check_version_internal("1.17.0", offsetof(struct _gpgme_signature, validity)))
-        outcome = hint(fail(ERR_UNSUPPORTED, "GPGME is older than 1.17"), "install a newer one");
-    problem = *error_last();
+    size_t offset = offsetof(struct _gpgme_signature, validity);
+    return lib.gpgme_check_version_internal("1.17.0", offset)
+               ? 0
+               : hint(fail(ERR_UNSUPPORTED, "GPGME is older than 1.17"), "install a newer one");
 }
+
+#define SYMBOL(name) {#name, &lib.name},
+static const LibrarySymbol symbols[] = {GPGME_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libgpgme.so.11", "libgpgme11", symbols), start};
 
 static int
 gpgme_load(void)
 {
-    pthread_once(&once, load);
-    if (outcome < 0)
-        error_restore(&problem);
-    return outcome;
+    return library_need(&library);
 }
 
 enum { WATCHES_MAX = 16 };

@@ -5,9 +5,9 @@
  * The library is loaded when a coder is made: it is C++, whose own library would cost every start
  * of a program more time than all other formats together. */
 #include "base/crc32c.h"
+#include "base/library.h"
 #include "flow/recode/coder.h"
 
-#include <dlfcn.h>
 #include <snappy-c.h>
 
 enum {
@@ -25,16 +25,21 @@ enum { HEADER_SIZE = 4, CRC_SIZE = 4, IDENTIFIER_SIZE = 10 };
 static const uint8_t identifier[IDENTIFIER_SIZE] = {
     CHUNK_IDENTIFIER, 6, 0, 0, 's', 'N', 'a', 'P', 'p', 'Y'};
 
-typedef struct Library {
-    void *handle;
-    __typeof__(snappy_compress) *compress;
-    __typeof__(snappy_uncompress) *uncompress;
-    __typeof__(snappy_max_compressed_length) *max_compressed_length;
-} Library;
+#define SNAPPY_FUNCTIONS(X)                                                                        \
+    X(snappy_compress)                                                                             \
+    X(snappy_max_compressed_length)                                                                \
+    X(snappy_uncompress)
+
+static struct {
+    SNAPPY_FUNCTIONS(LIBRARY_FIELD)
+} lib;
+
+#define SYMBOL(name) {#name, &lib.name},
+static const LibrarySymbol symbols[] = {SNAPPY_FUNCTIONS(SYMBOL)};
+static Library library = {LIBRARY("libsnappy.so.1", "libsnappy1v5", symbols)};
 
 typedef struct SnappyCompressor {
     Coder coder;
-    Library snappy;
     char *plain; /* of the chunk that is being filled by small pushes */
     size_t plain_size;
     uint8_t *out; /* has room for one chunk more when it holds OUT_FLUSH */
@@ -43,34 +48,12 @@ typedef struct SnappyCompressor {
 
 typedef struct SnappyDecompressor {
     Coder coder;
-    Library snappy;
     uint8_t *chunk; /* header and body of the one that is being read */
     size_t chunk_size, chunk_have, chunk_need;
     size_t skip; /* bytes left of a chunk that means nothing to us */
     char *plain;
     bool identified;
 } SnappyDecompressor;
-
-static int
-library_load(Library *ret_library)
-{
-    /* Once it is there it stays: the next file needs it again. */
-    Library library = {.handle = dlopen("libsnappy.so.1", RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)};
-    if (library.handle) {
-        library.compress = dlsym(library.handle, "snappy_compress");
-        library.uncompress = dlsym(library.handle, "snappy_uncompress");
-        library.max_compressed_length = dlsym(library.handle, "snappy_max_compressed_length");
-    }
-    if (!library.compress || !library.uncompress || !library.max_compressed_length) {
-        fail(ERR_UNSUPPORTED, "load the library of the format snappy: %s", dlerror());
-        if (library.handle)
-            dlclose(library.handle);
-        hint(-1, "install the system's package of libsnappy, version 1");
-        return -1;
-    }
-    *ret_library = library;
-    return 0;
-}
 
 static uint32_t
 checksum(const void *data, size_t size)
@@ -118,8 +101,8 @@ static int
 compress_chunk(SnappyCompressor *self, const char *plain, size_t size)
 {
     uint8_t *header = self->out + self->out_size, *body = header + HEADER_SIZE + CRC_SIZE;
-    size_t body_size = self->snappy.max_compressed_length(size);
-    self->snappy.compress(plain, size, (char *)body, &body_size);
+    size_t body_size = lib.snappy_max_compressed_length(size);
+    lib.snappy_compress(plain, size, (char *)body, &body_size);
     header[0] = CHUNK_COMPRESSED;
     if (body_size >= size - size / 8) { /* not worth the reader's time */
         header[0] = CHUNK_PLAIN;
@@ -171,7 +154,6 @@ compress_free(Coder *coder)
     SnappyCompressor *self = (SnappyCompressor *)coder;
     free(self->plain);
     free(self->out);
-    dlclose(self->snappy.handle);
     free(self);
 }
 
@@ -182,14 +164,12 @@ static int
 snappy_compressor_new(int level, Coder **ret_coder)
 {
     (void)level;
-    Library snappy;
-    TRY(library_load(&snappy));
+    TRY(library_need(&library));
     SnappyCompressor *self = mem_alloc(sizeof(*self));
-    self->snappy = snappy;
     self->coder.methods = &compress_methods;
     self->plain = mem_alloc(PLAIN_MAX);
     self->out =
-        mem_alloc(OUT_FLUSH + HEADER_SIZE + CRC_SIZE + snappy.max_compressed_length(PLAIN_MAX));
+        mem_alloc(OUT_FLUSH + HEADER_SIZE + CRC_SIZE + lib.snappy_max_compressed_length(PLAIN_MAX));
     *ret_coder = &self->coder;
     return 0;
 }
@@ -244,7 +224,7 @@ chunk_body(SnappyDecompressor *self)
     if (self->chunk[0] == CHUNK_COMPRESSED) {
         plain_size = PLAIN_MAX;
         plain = self->plain;
-        if (self->snappy.uncompress((char *)body, size, self->plain, &plain_size) != SNAPPY_OK)
+        if (lib.snappy_uncompress((char *)body, size, self->plain, &plain_size) != SNAPPY_OK)
             return coder_fail_damaged(&self->coder, "wrong contents of a chunk");
     } else if (plain_size > PLAIN_MAX) {
         return coder_fail_damaged(&self->coder, "wrong size of a chunk");
@@ -297,7 +277,6 @@ decompress_free(Coder *coder)
     SnappyDecompressor *self = (SnappyDecompressor *)coder;
     free(self->chunk);
     free(self->plain);
-    dlclose(self->snappy.handle);
     free(self);
 }
 
@@ -307,12 +286,10 @@ static const struct CoderMethods decompress_methods = {decompress_begin, decompr
 static int
 snappy_decompressor_new(Coder **ret_coder)
 {
-    Library snappy;
-    TRY(library_load(&snappy));
+    TRY(library_need(&library));
     SnappyDecompressor *self = mem_alloc(sizeof(*self));
-    self->snappy = snappy;
     self->coder.methods = &decompress_methods;
-    self->chunk_size = HEADER_SIZE + CRC_SIZE + snappy.max_compressed_length(PLAIN_MAX);
+    self->chunk_size = HEADER_SIZE + CRC_SIZE + lib.snappy_max_compressed_length(PLAIN_MAX);
     self->chunk = mem_alloc(self->chunk_size);
     self->plain = mem_alloc(PLAIN_MAX);
     *ret_coder = &self->coder;

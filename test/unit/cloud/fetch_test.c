@@ -5,13 +5,6 @@
 #include "base/str.h"
 #include "cloud/fetch.h"
 
-static int
-collect(void *context, const void *data, size_t size)
-{
-    str_append_part(context, data, size);
-    return 0;
-}
-
 static void
 on_first(Fetch *fetch, const HttpAnswer *answer)
 {
@@ -45,7 +38,7 @@ test_goes_on(void **state)
     (void)state;
     AUTO(str) Str got = {0};
     AUTO(strlist) StrList headers = {0};
-    Fetch fetch = {.size = -1, .on_first = on_first, .sink = collect, .context = &got};
+    Fetch fetch = {.size = -1, .on_first = on_first, .sink = str_sink, .context = &got};
     assert_done(begin(&fetch, 200, NULL, "\"e\"", "wrong, but nothing came of it"));
     fetch_headers(&fetch, &headers);
     assert_int_equal(headers.count, 0);
@@ -79,12 +72,12 @@ test_damage(void **state)
 {
     (void)state;
     AUTO(str) Str got = {0};
-    Fetch fetch = {.size = -1, .on_first = on_first, .sink = collect, .context = &got};
+    Fetch fetch = {.size = -1, .on_first = on_first, .sink = str_sink, .context = &got};
     assert_done(begin(&fetch, 200, NULL, "\"e\"", abc_md5));
     assert_done(fetch_take(&fetch, "abd", 3));
     assert_fails(fetch_finish(&fetch), ERR_IO, abc_md5);
     fetch_done(&fetch);
-    Fetch odd = {.size = -1, .on_first = on_first, .sink = collect, .context = &got};
+    Fetch odd = {.size = -1, .on_first = on_first, .sink = str_sink, .context = &got};
     assert_fails(begin(&odd, 206, "bytes 0-2/3", "\"e\"", NULL), ERR_DATA, "status 206");
     fetch_done(&odd);
 }

@@ -110,11 +110,23 @@ typedef struct Pipe {
     Str line;
 } Pipe;
 
+/* The reason is often not in the last line. */
+static void
+remember(ProcSpec *spec, const char *line)
+{
+    enum { MOST = sizeof(spec->stderr_tail) - 1 };
+    AUTO(free) char *all =
+        mem_printf("%s%s%s", spec->stderr_tail, *spec->stderr_tail && *line ? "; " : "", line);
+    size_t length = strlen(all);
+    snprintf(spec->stderr_tail, sizeof(spec->stderr_tail), "%s",
+             all + (length > MOST ? length - MOST : 0));
+}
+
 static void
 line_end(ProcSpec *spec, Pipe *from)
 {
     if (from->is_stderr)
-        snprintf(spec->stderr_tail, sizeof(spec->stderr_tail), "%s", str_text(&from->line));
+        remember(spec, str_text(&from->line));
     if (spec->on_line)
         spec->on_line(spec->context, from->is_stderr, str_text(&from->line));
     str_clear(&from->line);
@@ -401,6 +413,7 @@ int
 proc_run(ProcSpec *spec, int *ret_status)
 {
     int ends[2][2] = {{-1, -1}, {-1, -1}};
+    spec->stderr_tail[0] = '\0';
     if (pipe2(ends[0], O_CLOEXEC) < 0 || pipe2(ends[1], O_CLOEXEC) < 0) {
         close(ends[0][0]);
         close(ends[0][1]);

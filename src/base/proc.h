@@ -32,7 +32,8 @@ typedef struct ProcSpec {
     int end_signal;     /* instead of that SIGTERM; 0: SIGTERM */
     bool tied; /* it gets end_signal also when we die, by whatever: for the main thread, and
                     with a path as argv[0] */
-    char stderr_tail[400]; /* set by proc_run: the last of what it said on standard error */
+    char stderr_tail[400]; /* set by proc_run: the end of what it said on standard error,
+                              lines joined by "; " */
 } ProcSpec;
 
 /* Runs the program in a process group of its own and waits for it. Its exit status goes to

@@ -38,7 +38,7 @@ typedef struct BucketSettings {
     const char *const *tags;       /* "KEY=VALUE" pairs for objects, ended by NULL */
     int64_t part_size;             /* bytes; above it an upload goes in parts */
     int64_t connect_timeout_ms, idle_timeout_ms, total_timeout_ms;
-    int retries; /* -1: none */
+    int retries;     /* -1: none */
     bool one_object; /* is all that this process will bring or fetch: libraries are loaded while it
                         does something else */
 } BucketSettings;

@@ -81,8 +81,9 @@ typedef struct HttpRequest {
 
 /* Makes the request and reads its answer to the end. 0: *ret_answer is complete, whatever its
  * status. <0: ERR_IO or ERR_TIMEOUT by the connection (ret_answer->again), ERR_UNSUPPORTED
- * without libcurl, ERR_CONFIG when the server's certificate or the URL is no good, ERR_STOPPED, or what begin or sink failed with. The
- * answer must be given back in any case. Messages have neither URL nor headers. */
+ * without libcurl, ERR_CONFIG when the server's certificate or the URL is no good, ERR_STOPPED, or
+ * what begin or sink failed with. The answer must be given back in any case. Messages have neither
+ * URL nor headers. */
 int http_run(Http *http, const HttpRequest *request, int64_t deadline, HttpAnswer *ret_answer);
 
 #endif

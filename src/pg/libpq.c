@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/library.h"
 
-
 struct Libpq libpq_functions;
 
 #define SYMBOL(name) {#name, &libpq_functions.name},

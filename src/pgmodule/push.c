@@ -158,7 +158,8 @@ write_copy(Push *push, const char *path, int from_fd, const struct stat *before,
         TRY(may_go_on(push));
         TRY(file_read(from_fd, piece(push, 0), PUSH_PIECE, path, &got));
         size_t used = used_part(piece(push, 0), got);
-        TRY(wrap(write_piece(push, piece(push, 0), used, total, to_fd, &direct), "copy '%s'", path));
+        TRY(wrap(write_piece(push, piece(push, 0), used, total, to_fd, &direct), "copy '%s'",
+                 path));
         total += (int64_t)got;
     } while (got > 0);
     if (ftruncate(to_fd, total) < 0)

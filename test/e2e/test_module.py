@@ -150,10 +150,11 @@ def test_disk_full(site, disk, workdir):
     give(place.path)
     with server_of(workdir, place.path) as server:
         pid = archiver(server)
-        names = [server.fill_segment(1) for _ in range(6)]
+        names = [server.fill_segment(600) for _ in range(6)]
         said(server, "No space left on device")
         found = sorted(path.name for path in place.path.iterdir())
-        assert found == names[:3] and all(path.stat().st_size == MIB for path in place.path.iterdir())
+        assert 3 <= len(found) < 6 and found == names[: len(found)]
+        assert all(path.stat().st_size == MIB for path in place.path.iterdir())
         place.resize(16 * 1024)
         names.append(server.fill_segment(1))
         server.wait_archived(names[-1], PATIENCE)

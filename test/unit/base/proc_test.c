@@ -242,6 +242,25 @@ test_much_output(void **state)
 }
 
 static void
+test_tail_of_stderr(void **state)
+{
+    (void)state;
+    const char *line = "echo the reason >&2; echo >&2; printf 'what failed' >&2";
+    const char *const argv[] = {"/bin/sh", "-c", line, NULL};
+    const char *const much[] = {"/bin/sh", "-c", "seq 1 2000 >&2", NULL};
+    ProcSpec spec = {.argv = argv, .stdin_fd = -1, .stdout_fd = -1};
+    int status = -1;
+    for (int i = 0; i < 2; i++) {
+        assert_done(proc_run(&spec, &status));
+        assert_string_equal(spec.stderr_tail, "the reason; what failed");
+    }
+    spec.argv = much;
+    assert_done(proc_run(&spec, &status));
+    assert_int_equal(strlen(spec.stderr_tail), sizeof(spec.stderr_tail) - 1);
+    assert_true(str_ends(spec.stderr_tail, "; 1998; 1999; 2000"));
+}
+
+static void
 test_detach(void **state)
 {
     (void)state;
@@ -276,6 +295,7 @@ main(void)
         cmocka_unit_test(test_end_signal),
         cmocka_unit_test(test_tied),
         cmocka_unit_test(test_much_output),
+        cmocka_unit_test(test_tail_of_stderr),
         cmocka_unit_test(test_detach),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@ import pytest
 
 from home import BUILT, ROOT, WALDEN, Home, execute, reachable
 from pg import Postgres, as_owner, bindir, give, owner, restored
+from majors import MAJORS, cluster
 from parcels import called, let_serve, needs_client
 from support import wait_for
 from wal import MIB
@@ -230,17 +231,20 @@ def test_kills(site, workdir):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_make_install(workdir):
-    """By the Makefile, for the PostgreSQL of one pg_config."""
+def make_module(workdir, *words):
+    """By the Makefile, for Debian's PostgreSQL."""
     if not shutil.which("make"):
         pytest.skip("no make")
     copy = workdir / "src"
     shutil.copytree(ROOT / "src", copy)
     pg_config = bindir() / "pg_config"
-    subprocess.run(
-        ["make", "-s", "-C", copy / "pgmodule", "install", f"PG_CONFIG={pg_config}", f"DESTDIR={workdir}/root"],
-        check=True,
-    )
+    command = ["make", "-s", "-C", copy / "pgmodule", f"PG_CONFIG={pg_config}", *words]
+    subprocess.run(command, check=True)
+    return copy / "pgmodule" / "walden_archive.so", pg_config
+
+
+def test_make_install(workdir):
+    _, pg_config = make_module(workdir, "install", f"DESTDIR={workdir}/root")
     library = subprocess.run([pg_config, "--pkglibdir"], check=True, capture_output=True, text=True)
     installed = workdir / "root" / library.stdout.strip().lstrip("/") / "walden_archive.so"
     incoming = workdir / "incoming"
@@ -250,6 +254,28 @@ def test_make_install(workdir):
     server.configure(archive_library=installed)
     with server:
         server.wait_archived(server.fill_segment(), PATIENCE)
+
+
+@pytest.mark.parametrize("major", [major for major in MAJORS if major > 15])
+def test_newer_majors(site, workdir, major):
+    """Their servers take what the same source is with their API; see test/e2e/newer/pg_config.h."""
+    headers = ROOT / "test/e2e/newer"
+    module, _ = make_module(workdir, f"CFLAGS=-O2 -g -I{headers} -DSERVER_VERSION_NUM={major}0000")
+    server = cluster(workdir / "pg", major, archive_mode="on", archive_library=module)
+    with server:
+        name = server.fill_segment()
+        said(server, "walden.incoming_wals_directory is not set")
+        server.configure(**to(site.incoming))
+        server.reload()
+        server.wait_archived(name, PATIENCE)
+        taken = following(name)
+        (site.incoming / taken).write_bytes(bytes(MIB))
+        pid = archiver(server)
+        server.fill_segment()
+        said(server, f'could not archive "{taken}"')
+        (site.incoming / taken).unlink()
+        server.wait_archived(server.fill_segment(), PATIENCE)
+        assert archiver(server) == pid and same(server, site.incoming, name)
 
 
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="no valgrind")

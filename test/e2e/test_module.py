@@ -258,7 +258,7 @@ def test_make_install(workdir):
 
 @pytest.mark.parametrize("major", [major for major in MAJORS if major > 15])
 def test_newer_majors(site, workdir, major):
-    """Their servers take what the same source is with their API; see test/e2e/newer/pg_config.h."""
+    """Their servers take what the same source is with their API; see test/e2e/newer/postgres.h."""
     headers = ROOT / "test/e2e/newer"
     module, _ = make_module(workdir, f"CFLAGS=-O2 -g -I{headers} -DSERVER_VERSION_NUM={major}0000")
     server = cluster(workdir / "pg", major, archive_mode="on", archive_library=module)

@@ -115,7 +115,8 @@ static void
 remember(ProcSpec *spec, const char *line)
 {
     enum { MOST = sizeof(spec->stderr_tail) - 1 };
-    AUTO(free) char *all =
+    AUTO(free)
+    char *all =
         mem_printf("%s%s%s", spec->stderr_tail, *spec->stderr_tail && *line ? "; " : "", line);
     size_t length = strlen(all);
     snprintf(spec->stderr_tail, sizeof(spec->stderr_tail), "%s",

@@ -80,7 +80,7 @@ static char *
 piece(Push *push, int which)
 {
     size_t odd = (uintptr_t)push->room % PUSH_ALIGNMENT;
-    return push->room + (odd ? PUSH_ALIGNMENT - odd : 0) + which * PUSH_PIECE;
+    return push->room + (odd ? PUSH_ALIGNMENT - odd : 0) + (size_t)which * PUSH_PIECE;
 }
 
 /* The file in incoming/ against the one in pg_wal/. Its bytes may be in memory only, be it ours of

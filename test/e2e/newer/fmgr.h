@@ -18,7 +18,8 @@
         } magic = {sizeof(magic),                                                                  \
                    {PG_VERSION_NUM / 100, FUNC_MAX_ARGS, INDEX_MAX_KEYS, NAMEDATALEN,              \
                     FLOAT8PASSBYVAL, FMGR_ABI_EXTRA},                                              \
-                   "walden_archive", NULL};                                                        \
+                   "walden_archive",                                                               \
+                   NULL};                                                                          \
         return &magic;                                                                             \
     }                                                                                              \
     extern int no_such_variable

@@ -26,13 +26,8 @@ int
 library_need(Library *library)
 {
     pthread_mutex_lock(&library->mutex);
-    if (!library->tried) {
-        library->outcome = load(library);
-        library->problem = *error_last();
-        library->tried = true;
-    }
+    int result = library->ready ? 0 : load(library);
+    library->ready = result == 0;
     pthread_mutex_unlock(&library->mutex);
-    if (library->outcome < 0)
-        error_restore(&library->problem);
-    return library->outcome;
+    return result;
 }

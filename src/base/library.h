@@ -26,17 +26,15 @@ typedef struct Library {
     size_t symbol_count;
     pthread_mutex_t mutex;
     int (*start)(void); /* to be called once when it is loaded; <0 with its failure; or NULL */
-    bool tried;
-    int outcome; /* of the only try */
-    Error problem;
+    bool ready;
 } Library;
 
 #define LIBRARY(file, package, symbols)                                                            \
     (file), (package), (symbols), COUNT_OF(symbols), PTHREAD_MUTEX_INITIALIZER
 
-/* Loads the library for as long as the program runs and finds all its functions, at the first call
- * of any thread; what came of that is the answer to later ones. ERR_UNSUPPORTED with the advice to
- * install the package, or what start has failed with. */
+/* Loads the library for as long as the program runs and finds all its functions, once for all
+ * threads; after a failure the next call tries again. ERR_UNSUPPORTED with the advice to install
+ * the package, or what start has failed with. */
 int library_need(Library *library);
 
 #endif

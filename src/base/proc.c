@@ -118,9 +118,10 @@ remember(ProcSpec *spec, const char *line)
     AUTO(free)
     char *all =
         mem_printf("%s%s%s", spec->stderr_tail, *spec->stderr_tail && *line ? "; " : "", line);
-    size_t length = strlen(all);
-    snprintf(spec->stderr_tail, sizeof(spec->stderr_tail), "%s",
-             all + (length > MOST ? length - MOST : 0));
+    size_t length = strlen(all), skipped = length > MOST ? length - MOST : 0;
+    while ((all[skipped] & 0xC0) == 0x80) /* not in the middle of a character */
+        skipped++;
+    snprintf(spec->stderr_tail, sizeof(spec->stderr_tail), "%s", all + skipped);
 }
 
 static void

@@ -80,7 +80,7 @@ bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bucket
     Opened opened = {0};
     TRY(digest_load());
     if (settings->one_object)
-        curl_load_beside();
+        bucket->loading = curl_load_beside(&bucket->loader);
     else
         TRY(curl_load());
     TRY(provider->open(url, settings, bucket->http, &opened));
@@ -96,6 +96,8 @@ bucket_free(Bucket *bucket)
 {
     if (!bucket)
         return;
+    if (bucket->loading)
+        pthread_join(bucket->loader, NULL);
     if (bucket->store)
         bucket->provider->close(bucket->store);
     http_free(bucket->http);

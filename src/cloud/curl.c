@@ -35,10 +35,8 @@ load_beside(void *argument)
     return argument;
 }
 
-void
-curl_load_beside(void)
+bool
+curl_load_beside(pthread_t *ret_thread)
 {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, load_beside, NULL) == 0)
-        pthread_detach(thread);
+    return pthread_create(ret_thread, NULL, load_beside, NULL) == 0;
 }

@@ -7,6 +7,8 @@
 
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
+#include <pthread.h>
+#include <stdbool.h>
 #undef curl_easy_setopt /* which curl.h makes macros */
 #undef curl_easy_getinfo
 
@@ -32,8 +34,9 @@ extern struct Curl {
 int curl_load(void);
 
 /* The same by another thread, which takes a few milliseconds; whoever calls curl_load meanwhile
- * waits for it. All that time nobody can load another library. */
-void curl_load_beside(void);
+ * waits for it. All that time nobody can load another library. True: it is to be joined before the
+ * program ends. */
+bool curl_load_beside(pthread_t *ret_thread);
 
 #ifndef CURL_LOADER /* which needs the bare names */
 #define curl_easy_cleanup curl_functions.curl_easy_cleanup

@@ -11,6 +11,8 @@ struct Bucket {
     Http *http;
     char *name;
     int64_t part_size;
+    pthread_t loader; /* of libcurl, while loading */
+    bool loading;
 };
 
 #endif

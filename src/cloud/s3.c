@@ -176,9 +176,9 @@ remove_damaged(S3 *s3, const Content *content, int64_t deadline)
     Error error = *error_last();
     AUTO(s3_request) S3Request request = s3_request(s3, "remove", "DELETE", content->key);
     AUTO(answer) HttpAnswer answer = {0};
-    (void)s3_run(&request, deadline, &answer);
+    bool removed = s3_run(&request, deadline, &answer) == 0 && answer.status / 100 == 2;
     error_restore(&error);
-    return -1;
+    return removed ? -1 : hint(-1, "it could not be removed: do so by hand");
 }
 
 /* Done by the answer's status; what the store says it has must be what was sent. */

@@ -29,13 +29,12 @@ typedef struct S3 {
     const char *endpoint;           /* scheme and host of another server; NULL: Amazon's */
     bool virtual_style;             /* the bucket is part of the host's name */
     bool google;                    /* Google's S3 interface */
-    bool amazon;                    /* Amazon's own */
     const char *storage_class, *encryption, *kms_key;
     const char *customer_key, *customer_key_md5; /* base64 */
     const char *tags;                            /* encoded for the header */
     atomic_bool no_conditions;                   /* If-None-Match is not implemented there */
     atomic_bool no_batches;                      /* nor is the removal of many */
-    atomic_bool wants_md5;                       /* ahead of each body: it has said so */
+    atomic_bool wants_md5;                       /* ahead of each body, as it has said */
 } S3;
 
 /* What a store says when it refuses. */
@@ -66,6 +65,8 @@ typedef struct S3Request {
     unsigned char md5[MD5_SIZE]; /* of the body, if sums_body */
     pthread_t summer;            /* makes it, while summing */
     bool summing, summed;
+    bool awaits_md5;   /* before anything is sent */
+    char checksum[80]; /* the header that goes ahead instead; or empty */
     int64_t deadline;
     AwsKeys keys;
     const S3Place *place;

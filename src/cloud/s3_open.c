@@ -142,7 +142,6 @@ find_place(S3 *s3, const BucketSettings *settings)
         TRY(parse_endpoint(s3, endpoint, &path));
         s3->google = str_ends(s3->endpoint, "storage.googleapis.com");
     }
-    s3->amazon = !s3->endpoint || strstr(s3->endpoint, ".amazonaws.com");
     if (!region)
         region = s3->google ? "auto" : "us-east-1";
     if (!is_region(region))

@@ -7,7 +7,7 @@
 #include "cloud/sign_v4.h"
 #include "cloud/xml.h"
 
-#include <sys/resource.h>
+#include <unistd.h>
 
 enum { SIDE_BY_SIDE = 1 << 20 }; /* bytes of a body, from which a second thread pays */
 enum { MD5_NICE = 5 };
@@ -64,6 +64,8 @@ prepare(void *context, HttpRequest *http)
         strlist_add(&http->headers, request->headers.items[i]);
     if (request->fetch)
         fetch_headers(request->fetch, &http->headers);
+    if (*request->checksum)
+        strlist_add(&http->headers, request->checksum);
     strlist_addf(&http->headers, "X-Amz-Content-Sha256: %s", request->payload);
     if (keys.session_token)
         strlist_addf(&http->headers, "X-Amz-Security-Token: %s", keys.session_token);
@@ -112,7 +114,8 @@ static void *
 sum_md5(void *argument)
 {
     S3Request *request = argument;
-    setpriority(PRIO_PROCESS, 0, MD5_NICE); /* of this thread: sending comes first */
+    if (!request->awaits_md5)
+        (void)!nice(MD5_NICE); /* this thread: sending comes first */
     bool good = digest_of(DIGEST_MD5, request->body, request->body_size, request->md5) == 0;
     return good ? request : NULL;
 }
@@ -147,6 +150,7 @@ send_md5(S3Request *request)
     AUTO(free) char *text = base64_format(request->md5, sizeof(request->md5));
     strlist_addf(&request->headers, "Content-MD5: %s", text);
     request->sends_md5 = true;
+    request->checksum[0] = '\0';
     return 0;
 }
 
@@ -159,6 +163,7 @@ sum_body(S3Request *request)
     unsigned char sha256[SHA256_SIZE];
     bool large = request->body_size >= SIDE_BY_SIDE;
     bool ahead = request->sends_md5 || request->s3->wants_md5 || !large;
+    request->awaits_md5 = ahead;
     if (request->sums_body) /* where the machine's policy forbids MD5, nothing is sent */
         TRY(digest_of(DIGEST_MD5, NULL, 0, request->md5));
     if (request->sums_body && ahead && large)
@@ -170,19 +175,20 @@ sum_body(S3Request *request)
     if (ahead)
         return send_md5(request);
     start_md5(request);
-    if (request->s3->amazon) { /* under an object lock it wants this or MD5 */
-        AUTO(free) char *text = base64_format(sha256, sizeof(sha256));
-        strlist_addf(&request->headers, "X-Amz-Checksum-Sha256: %s", text);
-    }
+    /* Under an object lock stores want this or MD5; and it is kept with the object. */
+    AUTO(free) char *text = base64_format(sha256, sizeof(sha256));
+    if (!request->s3->google)
+        snprintf(request->checksum, sizeof(request->checksum), "X-Amz-Checksum-Sha256: %s", text);
     return 0;
 }
 
-/* Some stores take objects under a lock only with their MD5 ahead. */
+/* Some stores do not know that header, or want MD5 ahead all the same. */
 static bool
 wants_md5(const S3Request *request, const HttpAnswer *answer, const S3Error *error)
 {
-    return answer->status == 400 && request->sums_body && !request->sends_md5 &&
-           strcasestr(error->message, "Content-MD5");
+    bool refused = answer->status == 400 || answer->status == 501;
+    return refused && request->sums_body && !request->sends_md5 &&
+           (strcasestr(error->message, "Content-MD5") || strcasestr(error->message, "checksum"));
 }
 
 static Verdict

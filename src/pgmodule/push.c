@@ -3,8 +3,8 @@
  * synced without a name, then named without replacing anything, then the directory synced.
  *
  * Syncs are what durable archiving costs, so a backlog is taken in groups: all files of a group are
- * written, then all synced (the kernel has begun with the first ones meanwhile, and one commit of
- * its journal serves them all), then named in WAL order, then the directory is synced once.
+ * written, then all synced (one commit of the file system's journal serves them all), then named in
+ * WAL order, then the directory is synced once.
  *
  * Never touches pg_wal/ or archive_status/, never calls into PostgreSQL, never starts a thread. */
 #include "pgmodule/push.h"
@@ -16,6 +16,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
 
 typedef struct Copy {
     char name[PUSH_NAME_ROOM];
@@ -116,6 +118,26 @@ set_direct(int fd, bool direct)
     return flags >= 0 && fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
 }
 
+/* There each write past the page cache would wait for an answer, and the next one for it. */
+static bool
+is_distant(int fd)
+{
+    struct statfs where;
+    if (fstatfs(fd, &where) < 0)
+        return true;
+    switch ((uint32_t)where.f_type) {
+    case NFS_SUPER_MAGIC:
+    case SMB_SUPER_MAGIC:
+    case CIFS_SUPER_MAGIC:
+    case SMB2_SUPER_MAGIC:
+    case CEPH_SUPER_MAGIC:
+    case FUSE_SUPER_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* What the server will not read again shall not take the page cache from its tables; and taking
  * pages for it costs more than writing it. Not every file system can do without, nor write an odd
  * end so. */
@@ -152,17 +174,19 @@ write_copy(Push *push, const char *path, int from_fd, const struct stat *before,
 {
     struct stat now;
     size_t got = 0;
-    int64_t total = 0;
-    bool direct = set_direct(to_fd, true);
+    int64_t total = 0, written = 0;
+    bool direct = !is_distant(to_fd) && set_direct(to_fd, true);
     do {
         TRY(may_go_on(push));
         TRY(file_read(from_fd, piece(push, 0), PUSH_PIECE, path, &got));
         size_t used = used_part(piece(push, 0), got);
+        written = used ? total + (int64_t)used : written;
         TRY(wrap(write_piece(push, piece(push, 0), used, total, to_fd, &direct), "copy '%s'",
                  path));
         total += (int64_t)got;
     } while (got > 0);
-    if (ftruncate(to_fd, total) < 0)
+    set_direct(to_fd, false); /* it may be read by this descriptor, see atomic_publish */
+    if (written < total && ftruncate(to_fd, total) < 0)
         return fail_errno("write into '%s'", push->directory);
     if (fstat(from_fd, &now) < 0)
         return fail_errno("stat '%s'", path);

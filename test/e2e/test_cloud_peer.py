@@ -215,15 +215,22 @@ def test_md5_ahead_only_where_it_is_wanted(peer, tool):
     assert len(peer.requests) == 5
 
 
-def test_checksum_for_amazon(peer, workdir):
-    """What Amazon takes instead; a proxy has its place here."""
-    tool = Tool("http://s3.us-east-1.amazonaws.com", workdir,
-                env={"no_proxy": "", "http_proxy": peer.url})
-    peer.always(Answer(200))
+def test_checksum_goes_ahead(peer, tool):
+    """... what stores take instead, but for those that do not know it."""
     assert tool.put("k", MUCH) == "done"
     sent = peer.requests[0].headers
     assert sent["x-amz-checksum-sha256"] == base64.b64encode(hashlib.sha256(MUCH).digest()).decode()
     assert "x-amz-checksum-sha256" in sent["authorization"]
+    peer.then(error(501, "NotImplemented", "Header 'x-amz-checksum-sha256' is not implemented"))
+    assert tool.put("l", MUCH) == "done"
+    sent = peer.requests[-1].headers
+    assert "x-amz-checksum-sha256" not in sent and sent["content-md5"]
+
+
+def test_damaged_and_not_removable(peer, tool):
+    peer.then(Answer(serve_first=True, headers={"ETag": '"00000000000000000000000000000000"'}),
+              error(403, "AccessDenied"))
+    assert "it could not be removed: do so by hand" in tool.put("k", MUCH)
 
 
 def test_no_conditions(peer, tool):

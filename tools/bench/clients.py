@@ -69,6 +69,6 @@ def report(place, options):
         lines.append(f"| {kind} | {sent:.1f} | {archived:.1f} | {archived - sent:.1f} | "
                      f"{fetched:.1f} | {restored:.1f} | {restored - fetched:.1f} |")
         if kind == KINDS[0]:  # what a call costs, and not its file
-            goals = [goal(f"barman-wal-{word}: under {GOAL_MS} ms beyond ssh", more, more < GOAL_MS)
+            goals = [goal(f"barman-wal-{word}, {KINDS[0]}: under {GOAL_MS} ms beyond ssh", more, more < GOAL_MS)
                      for word, more in (("archive", archived - sent), ("restore", restored - fetched))]
     return [*lines, "", *GOAL_HEAD, *goals]

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 enum { BLOCK = 256 << 10 };
 
@@ -47,6 +48,8 @@ struct Keyring {
     Fetched passphrase, keys;
     pthread_mutex_t preparing;
     bool prepared;
+    atomic_uint failures; /* tries that failed, and why the last did */
+    Error failure;
 };
 
 Keyring *
@@ -125,9 +128,18 @@ answer(const Fetched *fetched, const Secret **ret_secret)
 int
 keyring_prepare(Keyring *keyring, int (*prepare)(Keyring *keyring))
 {
+    unsigned failures = keyring->failures;
+    int result = 0;
     pthread_mutex_lock(&keyring->preparing);
-    int result = keyring->prepared ? 0 : prepare(keyring);
-    keyring->prepared = result == 0;
+    if (!keyring->prepared && keyring->failures != failures) {
+        error_restore(&keyring->failure);
+        result = -1;
+    } else if (!keyring->prepared) {
+        result = prepare(keyring);
+        keyring->prepared = result == 0;
+        keyring->failure = *error_last();
+        keyring->failures += result < 0;
+    }
     pthread_mutex_unlock(&keyring->preparing);
     return result;
 }

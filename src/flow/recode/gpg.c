@@ -326,8 +326,11 @@ explain_key(Keyring *keyring)
                     "import the public key into the keyring of this account, or correct "
                     "encryption_key_id");
     if (keys.usable)
-        return hint(fail(ERR_CONFIG, "gpg does not use the key '%s', which is not trusted", key_id),
-                    "if it is the right one: gpg --edit-key %s trust", key_id);
+        return hint(
+            fail(ERR_CONFIG, "gpg does not use the key '%s', which is not trusted", key_id),
+            "if it is the right one: gpg --edit-key %s trust; while gpg finds out anew whom "
+            "it trusts it may say so, too, and the next try will do",
+            key_id);
     if (keys.expired)
         return hint(fail(ERR_CONFIG, "the OpenPGP key '%s' has expired", key_id),
                     "extend it (gpg --quick-set-expire), or set encryption_key_id to another");

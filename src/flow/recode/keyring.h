@@ -10,7 +10,8 @@ extern const CipherClass cipher_gpg, cipher_aead;
 
 const KeyringSettings *keyring_settings(const Keyring *keyring);
 
-/* Does this once for all threads before it returns; again after a failure, which is returned. */
+/* Does this once for all threads before it returns. Who had to wait for a try that failed gets its
+ * failure, so that many do not wait one after the other; the next one tries again. */
 int keyring_prepare(Keyring *keyring, int (*prepare)(Keyring *keyring));
 
 /* What encryption_passphrase_command has printed. ERR_CONFIG when there is no such command. */

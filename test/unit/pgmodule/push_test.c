@@ -22,6 +22,7 @@ __wrap_fsync(int fd)
     return __real_fsync(fd);
 }
 
+static int direct_writes, refused_writes;
 static bool refuses_direct; /* as file systems do that cannot, when it comes to writing */
 
 ssize_t __real_write(int fd, const void *data, size_t size);
@@ -30,11 +31,44 @@ ssize_t __wrap_write(int fd, const void *data, size_t size);
 ssize_t
 __wrap_write(int fd, const void *data, size_t size)
 {
-    if (refuses_direct && (fcntl(fd, F_GETFL) & O_DIRECT)) {
+    bool direct = fcntl(fd, F_GETFL) & O_DIRECT;
+    bool aligned = (uintptr_t)data % PUSH_ALIGNMENT == 0 && size % PUSH_ALIGNMENT == 0 &&
+                   lseek(fd, 0, SEEK_CUR) % PUSH_ALIGNMENT == 0;
+    direct_writes += direct && size;
+    if (direct && (refuses_direct || !aligned)) {
+        refused_writes++;
         errno = EINVAL;
         return -1;
     }
     return __real_write(fd, data, size);
+}
+
+static bool refuses_nameless; /* a file without a name gets none: it is copied to one that has */
+
+int __real_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+int __wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags);
+
+int
+__wrap_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    if (refuses_nameless && (flags & AT_SYMLINK_FOLLOW)) {
+        errno = EPERM;
+        return -1;
+    }
+    return __real_linkat(from_dir, from, to_dir, to, flags);
+}
+
+ssize_t __real_read(int fd, void *data, size_t size);
+ssize_t __wrap_read(int fd, void *data, size_t size);
+
+ssize_t
+__wrap_read(int fd, void *data, size_t size)
+{
+    if ((fcntl(fd, F_GETFL) & O_DIRECT) && (uintptr_t)data % PUSH_ALIGNMENT) {
+        errno = EINVAL;
+        return -1;
+    }
+    return __real_read(fd, data, size);
 }
 
 typedef struct Place {
@@ -55,7 +89,8 @@ setup(void **state)
     place->push.segment_size = 16 << 20;
     assert_done(push_to(&place->push, place->incoming));
     syncs = failing_sync = 0;
-    refuses_direct = false;
+    refuses_direct = refuses_nameless = false;
+    direct_writes = refused_writes = 0;
     *state = place;
     return 0;
 }
@@ -146,13 +181,39 @@ test_zeros_and_odd_ends(void **state)
         memcpy(bytes + from, noise, cases[n / 2].size);
         write_bytes(path, bytes, SIZE);
         refuses_direct = n % 2;
+        refused_writes = 0;
         assert_done(push_segment(place, n));
+        assert_true(refuses_direct || refused_writes == 0);
         assert_done(file_read_text(there, SIZE, &back));
         assert_int_equal(back.length, SIZE);
         assert_memory_equal(back.data, bytes, SIZE);
         assert_int_equal(stat(there, &st), 0);
         assert_true(st.st_blocks <= cases[n / 2].blocks_max);
     }
+}
+
+/* Whole blocks go past the page cache, where there is no need to take that for done. */
+static void
+test_past_the_page_cache(void **state)
+{
+    Place *place = *state;
+    enum { SIZE = 2 * PUSH_PIECE };
+    AUTO(free) char *bytes = mem_alloc(SIZE);
+    AUTO(free) char *path = mem_printf("%s/%024d", place->wal, 1);
+    AUTO(free) char *there = mem_printf("%s/%024d", place->incoming, 1);
+    AUTO(str) Str back = {0};
+    memset(bytes, 'x', SIZE);
+    write_bytes(path, bytes, SIZE);
+    int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+    bool possible = fd >= 0;
+    if (possible)
+        close(fd);
+    refuses_nameless = true;
+    assert_done(push_segment(place, 1));
+    assert_int_equal(direct_writes, possible ? SIZE / PUSH_PIECE : 0);
+    assert_int_equal(refused_writes, 0);
+    assert_done(file_read_text(there, SIZE, &back));
+    assert_memory_equal(back.data, bytes, SIZE);
 }
 
 static void
@@ -311,6 +372,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
         TEST(one_file),
         TEST(zeros_and_odd_ends),
+        TEST(past_the_page_cache),
         TEST(what_follows_is_brought_along),
         TEST(what_was_brought_along_and_has_changed_is_looked_at_again),
         TEST(another_directory_forgets),

@@ -10,11 +10,11 @@ load(const Library *library)
 {
     /* Lazily: most of what libcurl brings along is never called, and would be looked up. */
     void *loaded = dlopen(library->file, RTLD_LAZY | RTLD_LOCAL);
-    for (size_t i = 0; loaded && i < library->symbol_count; i++) {
-        void *function = dlsym(loaded, library->symbols[i].name);
+    for (size_t i = 0; loaded && i < library->count; i++) {
+        void *function = dlsym(loaded, library->names[i]);
         if (!function)
             loaded = NULL;
-        memcpy(library->symbols[i].ret_function, &function, sizeof(function));
+        memcpy((char *)library->table + i * sizeof(function), &function, sizeof(function));
     }
     if (!loaded)
         return hint(fail(ERR_UNSUPPORTED, "load library '%s': %s", library->file, dlerror()),

@@ -11,26 +11,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct LibrarySymbol {
-    const char *name;
-    void *ret_function; /* address of the function pointer to set */
-} LibrarySymbol;
-
-/* The field of a library's function in a table of them */
+/* A library's functions are a list, FUNCTIONS(X) X(first) X(second), of which this makes the fields
+ * of a table of function pointers, and nothing else. */
 #define LIBRARY_FIELD(name) __typeof__(name) *name;
+#define LIBRARY_NAME(name) #name,
 
-/* A static one for each library: LIBRARY(file, package, symbols) with what else it needs behind. */
+/* A static one for each library: LIBRARY(file, package, FUNCTIONS, table), and start behind it. */
 typedef struct Library {
     const char *file, *package; /* "libfoo.so.1", and Debian's package that has it */
-    const LibrarySymbol *symbols;
-    size_t symbol_count;
+    const char *const *names;   /* of its functions, in the table's order */
+    size_t count;
+    void *table;
     pthread_mutex_t mutex;
     int (*start)(void); /* to be called once when it is loaded; <0 with its failure; or NULL */
     bool ready;
 } Library;
 
-#define LIBRARY(file, package, symbols)                                                            \
-    (file), (package), (symbols), COUNT_OF(symbols), PTHREAD_MUTEX_INITIALIZER
+#define LIBRARY(file, package, functions, table)                                                   \
+    (file), (package), (const char *const[]){functions(LIBRARY_NAME)},                             \
+        sizeof(table) / sizeof(void *), &(table), PTHREAD_MUTEX_INITIALIZER
 
 /* Loads the library for as long as the program runs and finds all its functions, once for all
  * threads; after a failure the next call tries again. ERR_UNSUPPORTED with the advice to install

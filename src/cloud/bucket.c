@@ -78,7 +78,7 @@ bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bucket
         ca_file = getenv(provider->ca_variable);
     bucket->http = http_new(ca_file && *ca_file ? ca_file : NULL, &limits);
     Opened opened = {0};
-    TRY(digest_load());
+    TRY(digest_load()); /* while libcurl is being loaded there is no loading it */
     if (settings->one_object)
         bucket->loading = curl_load_beside(&bucket->loader);
     else

@@ -18,9 +18,8 @@ start(void)
                : fail(ERR_UNSUPPORTED, "libcurl cannot be initialised");
 }
 
-#define SYMBOL(name) {#name, &curl_functions.name},
-static const LibrarySymbol symbols[] = {CURL_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libcurl.so.4", "libcurl4", symbols), start};
+static Library library = {LIBRARY("libcurl.so.4", "libcurl4", CURL_FUNCTIONS, curl_functions),
+                          start};
 
 int
 curl_load(void)

@@ -26,9 +26,7 @@ struct Digest {
     EVP_MD_CTX *context;
 };
 
-#define SYMBOL(name) {#name, &crypto.name},
-static const LibrarySymbol symbols[] = {CRYPTO_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libcrypto.so.3", "libssl3", symbols)};
+static Library library = {LIBRARY("libcrypto.so.3", "libssl3", CRYPTO_FUNCTIONS, crypto)};
 
 int
 digest_load(void)

@@ -28,9 +28,7 @@ static struct Crypto {
     CRYPTO_FUNCTIONS(LIBRARY_FIELD)
 } crypto;
 
-#define SYMBOL(name) {#name, &crypto.name},
-static const LibrarySymbol symbols[] = {CRYPTO_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libcrypto.so.3", "libssl3", symbols)};
+static Library library = {LIBRARY("libcrypto.so.3", "libssl3", CRYPTO_FUNCTIONS, crypto)};
 
 /* A key with a password would be asked for at the terminal. */
 static int

@@ -54,19 +54,18 @@ typedef struct S3Request {
     const void *body;
     size_t body_size;
     bool sums_body;    /* makes its MD5, too */
-    bool sends_md5;    /* ... as a header ahead of it */
+    bool sends_md5;    /* ... as a header ahead of it; also set by s3_run, where it must be */
     Fetch *fetch;      /* gets the body; or NULL */
     size_t text_max;   /* see HttpRequest */
     bool judges_200;   /* an error may come with the status 200 */
     int retries;       /* as Call's; set to -1 by s3_request */
     bool despite_stop; /* as HttpRequest's */
     /* set by s3_run */
-    char payload[SHA256_HEX_ROOM];
-    unsigned char md5[MD5_SIZE]; /* of the body, if sums_body */
-    pthread_t summer;            /* makes it, while summing */
+    unsigned char sha256[SHA256_SIZE]; /* of the body */
+    char payload[SHA256_HEX_ROOM];     /* the same, for the signature */
+    unsigned char md5[MD5_SIZE];       /* of the body, if sums_body */
+    pthread_t summer;                  /* makes it, while summing */
     bool summing, summed;
-    bool awaits_md5;   /* before anything is sent */
-    char checksum[80]; /* the header that goes ahead instead; or empty */
     int64_t deadline;
     AwsKeys keys;
     const S3Place *place;

@@ -39,6 +39,20 @@ s3_object_name(const S3 *s3, const char *key)
     return key ? mem_printf("%s/%s", s3->name, key) : mem_dup(s3->name);
 }
 
+/* Under an object lock stores want one of these. The SHA-256 is there anyway, and is kept with the
+ * object. */
+static void
+sum_headers(const S3Request *request, StrList *headers)
+{
+    bool md5 = request->sends_md5;
+    if (!md5 && request->s3->google)
+        return;
+    AUTO(free)
+    char *text =
+        md5 ? base64_format(request->md5, MD5_SIZE) : base64_format(request->sha256, SHA256_SIZE);
+    strlist_addf(headers, "%s: %s", md5 ? "Content-MD5" : "X-Amz-Checksum-Sha256", text);
+}
+
 static int
 prepare(void *context, HttpRequest *http)
 {
@@ -64,8 +78,8 @@ prepare(void *context, HttpRequest *http)
         strlist_add(&http->headers, request->headers.items[i]);
     if (request->fetch)
         fetch_headers(request->fetch, &http->headers);
-    if (*request->checksum)
-        strlist_add(&http->headers, request->checksum);
+    if (request->sums_body)
+        sum_headers(request, &http->headers);
     strlist_addf(&http->headers, "X-Amz-Content-Sha256: %s", request->payload);
     if (keys.session_token)
         strlist_addf(&http->headers, "X-Amz-Security-Token: %s", keys.session_token);
@@ -114,7 +128,7 @@ static void *
 sum_md5(void *argument)
 {
     S3Request *request = argument;
-    if (!request->awaits_md5)
+    if (!request->sends_md5)
         (void)!nice(MD5_NICE); /* this thread: sending comes first */
     bool good = digest_of(DIGEST_MD5, request->body, request->body_size, request->md5) == 0;
     return good ? request : NULL;
@@ -142,43 +156,27 @@ need_md5(S3Request *request)
     return 0;
 }
 
-/* The next try has it. */
-static int
-send_md5(S3Request *request)
-{
-    TRY(need_md5(request));
-    AUTO(free) char *text = base64_format(request->md5, sizeof(request->md5));
-    strlist_addf(&request->headers, "Content-MD5: %s", text);
-    request->sends_md5 = true;
-    request->checksum[0] = '\0';
-    return 0;
-}
-
 /* The signature wants the body's SHA-256 ahead. MD5 takes three times as long, and one request for
  * one file is what some sites start a program for; so that of a large body is made by a second
  * thread while the body is on its way, and compared with what the store says it has. */
 static int
 sum_body(S3Request *request)
 {
-    unsigned char sha256[SHA256_SIZE];
     bool large = request->body_size >= SIDE_BY_SIDE;
-    bool ahead = request->sends_md5 || request->s3->wants_md5 || !large;
-    request->awaits_md5 = ahead;
-    if (request->sums_body) /* where the machine's policy forbids MD5, nothing is sent */
+    if (request->sums_body) {
+        /* Where the machine's policy forbids MD5, nothing is sent. */
         TRY(digest_of(DIGEST_MD5, NULL, 0, request->md5));
-    if (request->sums_body && ahead && large)
-        start_md5(request);
-    TRY(digest_of(DIGEST_SHA256, request->body, request->body_size, sha256));
-    hex_format(sha256, sizeof(sha256), request->payload);
+        request->sends_md5 = request->sends_md5 || request->s3->wants_md5 || !large;
+        if (request->sends_md5 && large)
+            start_md5(request);
+    }
+    TRY(digest_of(DIGEST_SHA256, request->body, request->body_size, request->sha256));
+    hex_format(request->sha256, SHA256_SIZE, request->payload);
     if (!request->sums_body)
         return 0;
-    if (ahead)
-        return send_md5(request);
+    if (request->sends_md5)
+        return need_md5(request);
     start_md5(request);
-    /* Under an object lock stores want this or MD5; and it is kept with the object. */
-    AUTO(free) char *text = base64_format(sha256, sizeof(sha256));
-    if (!request->s3->google)
-        snprintf(request->checksum, sizeof(request->checksum), "X-Amz-Checksum-Sha256: %s", text);
     return 0;
 }
 
@@ -207,7 +205,8 @@ judge(void *context, const HttpAnswer *answer)
         request->moved = true;
         return VERDICT_AGAIN;
     }
-    if (wants_md5(request, answer, &error) && send_md5(request) == 0) {
+    if (wants_md5(request, answer, &error) && need_md5(request) == 0) {
+        request->sends_md5 = true;
         request->s3->wants_md5 = true;
         return VERDICT_AGAIN;
     }
@@ -239,7 +238,6 @@ s3_run(S3Request *request, int64_t deadline, HttpAnswer *ret_answer)
         call.request.sink = fetch_take;
         call.request.context = request->fetch;
     }
-    *ret_answer = (HttpAnswer){0};
     int result = sum_body(request);
     if (result == 0)
         result = call_run(request->s3->http, &call, ret_answer);

@@ -36,9 +36,7 @@ typedef struct Parse {
     int result;
 } Parse;
 
-#define SYMBOL(name) {#name, &expat.name},
-static const LibrarySymbol symbols[] = {EXPAT_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libexpat.so.1", "libexpat1", symbols)};
+static Library library = {LIBRARY("libexpat.so.1", "libexpat1", EXPAT_FUNCTIONS, expat)};
 
 static void
 end_parse(Parse *parse, int result)

@@ -8,9 +8,7 @@
 
 struct Libpq libpq_functions;
 
-#define SYMBOL(name) {#name, &libpq_functions.name},
-static const LibrarySymbol symbols[] = {LIBPQ_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libpq.so.5", "libpq5", symbols)};
+static Library library = {LIBRARY("libpq.so.5", "libpq5", LIBPQ_FUNCTIONS, libpq_functions)};
 
 int
 libpq_load(void)

@@ -24,38 +24,32 @@ relay_lacks(const Relay *relay)
     return relay->road == RELAY_PUT_WAL && !given(relay->host) ? "walden.host" : NULL;
 }
 
+/* user: [USER@]HOST, which is cut in two here. */
 static void
-put_wal_arguments(const Relay *relay, char *user, const char *path, const char **argv)
+list_arguments(const Relay *relay, char *user, const char *path, const char **argv)
 {
+    bool put_wal = relay->road == RELAY_PUT_WAL;
     char *at = strchr(user, '@');
     size_t count = 0;
-    argv[count++] = given(relay->program) ? relay->program : "barman-wal-archive";
+    argv[count++] = given(relay->program) ? relay->program
+                    : put_wal             ? "barman-wal-archive"
+                                          : "walden";
     if (given(relay->config_file)) {
         argv[count++] = "--config";
         argv[count++] = relay->config_file;
     }
-    if (at) {
-        *at = '\0';
-        argv[count++] = "--user";
-        argv[count++] = user;
+    if (put_wal) {
+        if (at) {
+            *at = '\0';
+            argv[count++] = "--user";
+            argv[count++] = user;
+        }
+        argv[count++] = at ? at + 1 : user;
+    } else {
+        argv[count++] = "cloud-wal-archive";
+        argv[count++] = "--parallel";
+        argv[count++] = "4";
     }
-    argv[count++] = at ? at + 1 : user;
-    argv[count++] = relay->server;
-    argv[count++] = path;
-}
-
-static void
-object_store_arguments(const Relay *relay, const char *path, const char **argv)
-{
-    size_t count = 0;
-    argv[count++] = given(relay->program) ? relay->program : "walden";
-    if (given(relay->config_file)) {
-        argv[count++] = "--config";
-        argv[count++] = relay->config_file;
-    }
-    argv[count++] = "cloud-wal-archive";
-    argv[count++] = "--parallel";
-    argv[count++] = "4";
     argv[count++] = relay->server;
     argv[count++] = path;
 }
@@ -65,10 +59,7 @@ relay_file(const Relay *relay, const char *path)
 {
     const char *argv[ARGUMENTS_MAX] = {NULL};
     AUTO(free) char *user = mem_dup(relay->host ? relay->host : "");
-    if (relay->road == RELAY_PUT_WAL)
-        put_wal_arguments(relay, user, path, argv);
-    else
-        object_store_arguments(relay, path, argv);
+    list_arguments(relay, user, path, argv);
     ProcSpec spec = {.argv = argv,
                      .stdin_fd = -1,
                      .stdout_fd = -1,

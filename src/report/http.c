@@ -25,9 +25,7 @@ static struct {
     FUNCTIONS(LIBRARY_FIELD)
 } http;
 
-#define SYMBOL(name) {#name, &http.name},
-static const LibrarySymbol symbols[] = {FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libmicrohttpd.so.12", "libmicrohttpd12", symbols)};
+static Library library = {LIBRARY("libmicrohttpd.so.12", "libmicrohttpd12", FUNCTIONS, http)};
 
 static unsigned
 make_page(const HttpPage *page, const char *method, const char *url, Str *out)

@@ -22,9 +22,7 @@ static struct {
     NETTLE_FUNCTIONS(LIBRARY_FIELD)
 } lib;
 
-#define SYMBOL(name) {#name, &lib.name},
-static const LibrarySymbol symbols[] = {NETTLE_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libnettle.so.8", "libnettle8", symbols)};
+static Library library = {LIBRARY("libnettle.so.8", "libnettle8", NETTLE_FUNCTIONS, lib)};
 
 int
 sums_begin(Sums *ret_sums)

@@ -46,21 +46,15 @@ static const uint8_t magic[AT_VERSION] = {'W', 'a', 'l', 'd', 'A', 'E', 'A', 'D'
 static struct {
     SODIUM_FUNCTIONS(LIBRARY_FIELD)
 } sodium;
+
 static int
 start(void)
 {
     return sodium.sodium_init() < 0 ? fail(ERR_UNSUPPORTED, "libsodium cannot be used here") : 0;
 }
 
-#define SYMBOL(name) {#name, &sodium.name},
-static const LibrarySymbol symbols[] = {SODIUM_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libsodium.so.23", "libsodium23", symbols), start};
-
-static int
-sodium_load(void)
-{
-    return library_need(&library);
-}
+static Library library = {LIBRARY("libsodium.so.23", "libsodium23", SODIUM_FUNCTIONS, sodium),
+                          start};
 
 /* The table that keyring_keys keeps: keys with their ids, the newest last. */
 typedef struct Key {
@@ -132,7 +126,7 @@ static int
 find_key(Keyring *keyring, const uint8_t *id, const Key **ret_key)
 {
     const Secret *table = NULL;
-    TRY(sodium_load());
+    TRY(library_need(&library));
     TRY(keyring_keys(keyring, parse_keys, &table));
     const Key *keys = (const Key *)table->data;
     for (size_t i = table->length / sizeof(Key); i > 0; i--)
@@ -358,7 +352,7 @@ aead_encryptor_new(Keyring *keyring, const char *name, Coder **ret_coder)
 {
     static const struct CoderMethods methods = {encrypt_begin, encrypt_push, encrypt_finish,
                                                 aead_free};
-    TRY(sodium_load());
+    TRY(library_need(&library));
     AeadCoder *aead = aead_new(keyring, name, &methods);
     aead->in = mem_alloc(1 << CHUNK_LOG2);
     aead->out = mem_alloc((1 << CHUNK_LOG2) + ADDED);
@@ -371,7 +365,7 @@ aead_decryptor_new(Keyring *keyring, const char *name, Coder **ret_coder)
 {
     static const struct CoderMethods methods = {decrypt_begin, decrypt_push, decrypt_finish,
                                                 aead_free};
-    TRY(sodium_load());
+    TRY(library_need(&library));
     *ret_coder = &aead_new(keyring, name, &methods)->coder;
     return 0;
 }

@@ -137,8 +137,10 @@ keyring_prepare(Keyring *keyring, int (*prepare)(Keyring *keyring))
     } else if (!keyring->prepared) {
         result = prepare(keyring);
         keyring->prepared = result == 0;
-        keyring->failure = *error_last();
-        keyring->failures += result < 0;
+        if (result < 0) {
+            keyring->failure = *error_last();
+            keyring->failures++;
+        }
     }
     pthread_mutex_unlock(&keyring->preparing);
     return result;

@@ -33,6 +33,7 @@
 static struct {
     GPGME_FUNCTIONS(LIBRARY_FIELD)
 } lib;
+
 static int
 start(void)
 {
@@ -42,15 +43,7 @@ start(void)
                : hint(fail(ERR_UNSUPPORTED, "GPGME is older than 1.17"), "install a newer one");
 }
 
-#define SYMBOL(name) {#name, &lib.name},
-static const LibrarySymbol symbols[] = {GPGME_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libgpgme.so.11", "libgpgme11", symbols), start};
-
-static int
-gpgme_load(void)
-{
-    return library_need(&library);
-}
+static Library library = {LIBRARY("libgpgme.so.11", "libgpgme11", GPGME_FUNCTIONS, lib), start};
 
 enum { WATCHES_MAX = 16 };
 
@@ -433,7 +426,7 @@ static int
 gpg_new(Keyring *keyring, bool encrypts, Coder **ret_coder)
 {
     static const struct CoderMethods methods = {gpg_begin, gpg_push, gpg_finish, gpg_free};
-    TRY(gpgme_load());
+    TRY(library_need(&library));
     GpgCoder *gpg = mem_alloc(sizeof(*gpg));
     gpg->coder.methods = &methods;
     gpg->keyring = keyring;

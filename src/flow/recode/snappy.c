@@ -34,9 +34,7 @@ static struct {
     SNAPPY_FUNCTIONS(LIBRARY_FIELD)
 } lib;
 
-#define SYMBOL(name) {#name, &lib.name},
-static const LibrarySymbol symbols[] = {SNAPPY_FUNCTIONS(SYMBOL)};
-static Library library = {LIBRARY("libsnappy.so.1", "libsnappy1v5", symbols)};
+static Library library = {LIBRARY("libsnappy.so.1", "libsnappy1v5", SNAPPY_FUNCTIONS, lib)};
 
 typedef struct SnappyCompressor {
     Coder coder;

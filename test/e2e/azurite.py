@@ -18,7 +18,8 @@ import pytest
 
 from home import ROOT
 from httpfaults import FaultyHandler, FaultyServer
-from objectstore import Server, free_ports, self_signed
+from objectstore import Server, self_signed
+from ports import free_port
 
 ACCOUNT, KEY = "walaccount", base64.b64encode(b"walsecret" * 4).decode()
 VERSION = re.search(
@@ -45,7 +46,7 @@ class Azurite(Server):
     def __init__(self, directory, tls=False):
         super().__init__(directory)
         self.scheme, self.certificate = "https" if tls else "http", self.directory / "cert.pem"
-        (self.port,) = free_ports(1)
+        self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         self.url = f"{self.scheme}://{self.host}/{ACCOUNT}"
 

@@ -5,6 +5,8 @@ import contextlib
 import socket
 import threading
 
+from ports import free_port
+
 
 class Network:
     """Listens on 127.0.0.1 and passes on what it gets, both ways, to the server.
@@ -23,7 +25,7 @@ class Network:
         self.flowing.set()
         self.held = False  # something came while it was stalled
         self.sockets = []
-        self.port = 0
+        self.port = free_port()  # ours while it is cut, too
         self.listener = None
         self.mend()
         self.conninfo = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres"
@@ -33,7 +35,6 @@ class Network:
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind(("127.0.0.1", self.port))
         self.listener.listen()
-        self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
 
     def cut(self):

@@ -9,23 +9,15 @@ import contextlib
 import os
 import pathlib
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 import uuid
 
+from ports import free_port
+
 SECRET = "walsecretwalsecret0123456789abcdef"
-
-
-def free_ports(count):
-    """Port numbers that nobody uses at the moment."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def self_signed(directory):
@@ -117,7 +109,7 @@ class Ceph(Server):
     def __init__(self, directory, store="memstore", size=4 << 30, classes=(), options=()):
         super().__init__(directory)
         self.store, self.size, self.classes, self.options = store, size, classes, options
-        mon_v2, mon_v1, port, secure = free_ports(4)
+        mon_v2, mon_v1, port, secure = (free_port() for _ in range(4))
         self.mon = f"[v2:127.0.0.1:{mon_v2},v1:127.0.0.1:{mon_v1}]"
         self.port, self.secure_port = port, secure
         self.url, self.secure_url = f"http://127.0.0.1:{port}", f"https://127.0.0.1:{secure}"
@@ -235,7 +227,7 @@ class Swift(Server):
     def __init__(self, directory):
         super().__init__(directory)
         names = ("proxy", "object", "container", "account", "memcached")
-        self.ports = dict(zip(names, free_ports(len(names))))
+        self.ports = {name: free_port() for name in names}
         self.url = f"http://127.0.0.1:{self.ports['proxy']}"
 
     def start(self):

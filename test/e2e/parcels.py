@@ -17,6 +17,7 @@ import pytest
 
 from home import TIMEOUT, WALDEN
 from pg import give
+from ports import free_port
 from support import wait_for
 
 SSHD = "/usr/sbin/sshd"
@@ -57,12 +58,6 @@ def pack(*members, form=tarfile.PAX_FORMAT):
 def parcel(name, data, form=tarfile.PAX_FORMAT, **fields):
     """The stream as Barman's client sends it."""
     return pack(member(name, data, **fields), checksums(name, data), form=form)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Ssh:

@@ -8,7 +8,6 @@ read its files, runs as the user `postgres`.
 """
 
 import glob
-import itertools
 import os
 import pathlib
 import pwd
@@ -19,7 +18,7 @@ import subprocess
 import tempfile
 import time
 
-_ports = itertools.count(54300)
+from ports import free_port
 
 
 def bindir():
@@ -90,7 +89,7 @@ class Postgres:
         give(self.directory)
         self.data = self.directory / "data"
         self.log = self.directory / "log"
-        self.port = next(_ports)  # only the socket's name; of its own even after a kill
+        self.port = free_port()  # of its own even after a kill; most use it as the socket's name only
         self.process = None
         self.under = []  # what the server runs under: valgrind and its options
         self.programs = programs or bindir()

@@ -12,6 +12,7 @@ import pytest
 
 from home import ROOT
 from pg import Postgres
+from ports import free_port
 from support import beside, wait_for
 from wal import make_wal, segment_names
 
@@ -147,11 +148,6 @@ def test_file(archive, workdir):
     assert [path.name for path in workdir.iterdir() if "prom" in path.name] == ["walden.prom"]
     done = archive.walden("metrics", "-o", workdir / "none" / "x")
     assert done.returncode == 1 and "none/x" in done.stderr
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def fetch(port, path="/metrics", **kw):

@@ -99,8 +99,8 @@ typedef struct ObjectRemoval {
     char *error; /* set: why the object is still there, free it; NULL: it is not there any more */
 } ObjectRemoval;
 
-/* Removes these objects, in as few requests as the store allows. <0 only when nothing can be said
- * for sure; then no error is set. */
+/* Removes these objects, in as few requests as the store allows, or several at a time. <0 only when
+ * nothing can be said for sure; then no error is set. */
 int bucket_remove(Bucket *bucket, ObjectRemoval *batch, size_t count);
 
 /* A new object, from pieces of any size: nothing is seen under the key before upload_finish. What

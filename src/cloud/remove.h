@@ -10,7 +10,7 @@
 enum { REMOVE_REFUSED = 1 };
 typedef int RemoveOne(void *store, const char *key, int64_t deadline);
 
-/* As Provider.remove, one after the other over the same connection. */
+/* As Provider.remove, in a request for each, several at a time: remove_one is called by threads. */
 int remove_each(void *store, ObjectRemoval *batch, size_t count, int64_t deadline,
                 RemoveOne *remove_one);
 

@@ -75,14 +75,14 @@ def test_duplicates(archive, part):
 
 
 def test_deleted(archive, store):
-    names = segment_names(FIRST, 4)
+    names = segment_names(FIRST, 14)
     for name in names:
         make_wal(archive.incoming, name)
     assert archive.archive().returncode == 0
-    done = archive.walden("delete-wals", "main", "--before", names[2])
+    done = archive.walden("delete-wals", "main", "--before", names[12])
     assert done.returncode == 0, done.stderr
-    assert [key[-28:-4] for key in store.keys()] == names[2:]
-    check_there(archive, names[2:])
+    assert [key[-28:-4] for key in store.keys()] == names[12:]
+    check_there(archive, names[12:])
 
 
 def test_a_store_that_is_busy_costs_nothing_but_time(archive, store):

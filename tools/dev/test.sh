@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     --tsan)
         directory=build-tsan
         options=(-Db_sanitize=thread "${instrumented[@]}")
-        unit=(pipeline)
+        unit=(pipeline cloud_remove)
         e2e=(-m parallel)
         ;;
     --clang)

@@ -4,7 +4,6 @@
 #include "../unit.h"
 #include "base/clock.h"
 #include "cloud/json.h"
-#include "cloud/remove.h"
 
 typedef struct Giver {
     int asked;
@@ -98,51 +97,6 @@ answers_say_why(void **state)
     }
 }
 
-/* How a store meets the removal of keys: "+" gone, "-" refused, "!" not to be spoken to. */
-static int
-remove_as_told(void *store, const char *key, int64_t deadline)
-{
-    (void)deadline;
-    ++*(int *)store;
-    if (*key == '+')
-        return 0;
-    int result = fail(ERR_IO, "for %s", key);
-    return *key == '-' ? REMOVE_REFUSED : result;
-}
-
-static void
-what_is_still_there_is_said_for_each(void **state)
-{
-    static const struct {
-        const char *keys[4];
-        int tried;
-        const char *errors[3];
-    } cases[] = {
-        {{"+", "+", "+"}, 3, {NULL, NULL, NULL}},
-        {{"-1", "+", "-2"}, 3, {"for -1", NULL, "for -2"}},
-        {{"+", "!", "+"}, 2, {NULL, "for !", "for !"}},
-    };
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        ObjectRemoval batch[3] = {0};
-        int tried = 0;
-        for (size_t j = 0; j < COUNT_OF(batch); j++)
-            batch[j].key = cases[i].keys[j];
-        assert_done(remove_each(&tried, batch, COUNT_OF(batch), 0, remove_as_told));
-        assert_int_equal(tried, cases[i].tried);
-        for (size_t j = 0; j < COUNT_OF(batch); j++) {
-            assert_string_equal(batch[j].error ? batch[j].error : "(none)",
-                                cases[i].errors[j] ? cases[i].errors[j] : "(none)");
-            free(batch[j].error);
-        }
-    }
-    ObjectRemoval batch[] = {{.key = "!"}, {.key = "+"}};
-    int tried = 0;
-    assert_fails(remove_each(&tried, batch, 2, 0, remove_as_told), ERR_IO, "for !");
-    assert_null(batch[0].error);
-    assert_int_equal(tried, 1);
-}
-
 int
 main(void)
 {
@@ -150,7 +104,6 @@ main(void)
         cmocka_unit_test(a_token_is_kept_until_shortly_before_its_end),
         cmocka_unit_test(one_that_cannot_be_renewed_is_used_to_its_end),
         cmocka_unit_test(answers_say_why),
-        cmocka_unit_test(what_is_still_there_is_said_for_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,6 +23,7 @@ static struct Crypto {
 } crypto;
 
 struct Digest {
+    DigestKind kind;
     EVP_MD_CTX *context;
 };
 
@@ -38,6 +39,12 @@ static const EVP_MD *
 algorithm(DigestKind kind)
 {
     return kind == DIGEST_SHA256 ? crypto.EVP_sha256() : crypto.EVP_md5();
+}
+
+static size_t
+size_of(DigestKind kind)
+{
+    return kind == DIGEST_SHA256 ? SHA256_SIZE : MD5_SIZE;
 }
 
 static int
@@ -61,7 +68,7 @@ digest_hex_of(DigestKind kind, const void *data, size_t size, char *ret_hex)
 {
     unsigned char digest[DIGEST_SIZE_MAX];
     TRY(digest_of(kind, data, size, digest));
-    hex_format(digest, kind == DIGEST_SHA256 ? SHA256_SIZE : MD5_SIZE, ret_hex);
+    hex_format(digest, size_of(kind), ret_hex);
     return 0;
 }
 
@@ -70,6 +77,7 @@ digest_begin(DigestKind kind, Digest **ret_digest)
 {
     TRY(digest_load());
     AUTO(digest) Digest *digest = mem_alloc(sizeof(*digest));
+    digest->kind = kind;
     digest->context = crypto.EVP_MD_CTX_new();
     if (!digest->context || !crypto.EVP_DigestInit_ex(digest->context, algorithm(kind), NULL))
         return refused(kind);
@@ -91,6 +99,15 @@ digest_end(Digest *digest, unsigned char *ret_digest)
     return crypto.EVP_DigestFinal_ex(digest->context, ret_digest, NULL)
                ? 0
                : fail(ERR_UNSUPPORTED, "libcrypto cannot compute a checksum");
+}
+
+int
+digest_end_hex(Digest *digest, char *ret_hex)
+{
+    unsigned char bytes[DIGEST_SIZE_MAX];
+    TRY(digest_end(digest, bytes));
+    hex_format(bytes, size_of(digest->kind), ret_hex);
+    return 0;
 }
 
 void

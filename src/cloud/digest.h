@@ -25,11 +25,12 @@ int digest_of(DigestKind kind, const void *data, size_t size, unsigned char *ret
 /* The same in lower-case hexadecimal, with NUL. */
 int digest_hex_of(DigestKind kind, const void *data, size_t size, char *ret_hex);
 
-/* Of a stream. digest_end gives the digest and may be called once. */
+/* Of a stream. digest_end, or digest_end_hex, gives the digest and may be called once. */
 typedef struct Digest Digest;
 int digest_begin(DigestKind kind, Digest **ret_digest);
 int digest_add(Digest *digest, const void *data, size_t size);
 int digest_end(Digest *digest, unsigned char *ret_digest);
+int digest_end_hex(Digest *digest, char *ret_hex);
 void digest_free(Digest *digest);
 AUTO_DEFINE(digest, Digest *, digest_free)
 

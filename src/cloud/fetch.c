@@ -82,10 +82,8 @@ fetch_finish(Fetch *fetch)
         return fail(ERR_IO, "%" PRId64 " bytes came of %" PRId64, fetch->offset, fetch->size);
     if (!fetch->digest)
         return 0;
-    unsigned char md5[MD5_SIZE];
     char hex[MD5_HEX_ROOM];
-    TRY(digest_end(fetch->digest, md5));
-    hex_format(md5, sizeof(md5), hex);
+    TRY(digest_end_hex(fetch->digest, hex));
     if (strcmp(hex, fetch->md5) != 0)
         return fail(ERR_IO, "what came has the MD5 %s, the store says %s", hex, fetch->md5);
     return 0;

@@ -80,6 +80,17 @@ s3_etag_md5(const S3 *s3, const HttpAnswer *answer, char *ret_md5)
     return true;
 }
 
+int
+s3_compare_etag(const S3Request *request, const HttpAnswer *answer, const char *what)
+{
+    char sent[MD5_HEX_ROOM], stored[MD5_HEX_ROOM];
+    hex_format(request->md5, MD5_SIZE, sent);
+    if (!s3_etag_md5(request->s3, answer, stored) || strcmp(sent, stored) == 0)
+        return 0;
+    return fail(ERR_IO, "write '%s/%s': the store has %s with the MD5 %s, sent was %s",
+                request->s3->name, request->key, what, stored, sent);
+}
+
 static void
 read_info(const HttpAnswer *answer, ObjectInfo *info)
 {
@@ -186,12 +197,8 @@ static int
 verify_put(const S3Request *request, const Content *content, const HttpAnswer *answer,
            int64_t deadline)
 {
-    char sent[MD5_HEX_ROOM], stored[MD5_HEX_ROOM];
-    hex_format(request->md5, MD5_SIZE, sent);
-    if (!s3_etag_md5(request->s3, answer, stored) || strcmp(sent, stored) == 0)
+    if (s3_compare_etag(request, answer, "something") == 0)
         return 0;
-    fail(ERR_IO, "write '%s/%s': the store has something with the MD5 %s, sent was %s",
-         request->s3->name, content->key, stored, sent);
     return content->replace ? -1 : remove_damaged(request->s3, content, deadline);
 }
 

@@ -108,6 +108,9 @@ void s3_customer_headers(S3Request *request);
  * MD5_HEX_ROOM bytes. */
 bool s3_etag_md5(const S3 *s3, const HttpAnswer *answer, char *ret_md5);
 
+/* Fails if the store says that it has something else (`what`) than the request's body. */
+int s3_compare_etag(const S3Request *request, const HttpAnswer *answer, const char *what);
+
 /* The bucket is in another region than `from` takes it to be: true when there is another place to
  * ask now. At Amazon that is another host, whose name is made here; elsewhere the same host, with
  * other signatures. */

@@ -67,11 +67,8 @@ s3_parts_put(void *store, const Content *content, Parts *parts, const void *data
     if (!etag)
         return fail(ERR_IO, "write '%s/%s': the store gave part %s no ETag", request.s3->name,
                     content->key, number);
-    char sent[MD5_HEX_ROOM], stored[MD5_HEX_ROOM];
-    hex_format(request.md5, MD5_SIZE, sent);
-    if (s3_etag_md5(request.s3, &answer, stored) && strcmp(sent, stored) != 0)
-        return fail(ERR_IO, "write '%s/%s': the store has part %s with the MD5 %s, sent was %s",
-                    request.s3->name, content->key, number, stored, sent);
+    AUTO(free) char *part = mem_printf("part %s", number);
+    TRY(s3_compare_etag(&request, &answer, part));
     strlist_add(&parts->receipts, etag);
     remember_md5(parts, request.md5);
     return 0;

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "flow/archived.h"
 #include "flow/queue/queue.h"
 
 #include <errno.h>

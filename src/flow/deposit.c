@@ -3,6 +3,8 @@
  * source is not ours to remove. */
 #include "flow/deposit.h"
 
+#include "flow/archived.h"
+
 static int
 publish(const Recipe *recipe, Item *item)
 {

@@ -63,17 +63,6 @@ bool item_is_current(const Recipe *recipe, const Item *item);
  * for the next item; each thread has its own. Sets the state. */
 void item_store(const Recipe *recipe, Coder **compressor, Item *item);
 
-/* Compares an open source file with what the archive has under the name: ITEM_SAME, ITEM_DIFFERENT,
- * or <0. What is encrypted, and cannot be decrypted, cannot be compared unless its digest
- * was recorded. */
-int item_compare(const Recipe *recipe, const Item *item);
-
-/* The same with another open file in place of the archived one. */
-int item_compare_with(const Recipe *recipe, const Item *item, int fd);
-
-/* What the archive has under the name, as its catalog row says it; STORE_MISSING. */
-int archived_row(const Store *store, const CustomCodec *custom, const char *name, WalFile *ret_row);
-
 /* Gives back what the item holds; an unpublished put leaves no trace. */
 void item_done(Item *item);
 

@@ -9,9 +9,9 @@
 #include "flow/put.h"
 
 #include "base/log.h"
+#include "flow/archived.h"
 #include "flow/custom.h"
 #include "flow/intake/parcel.h"
-#include "flow/item.h"
 #include "flow/place.h"
 #include "flow/xlogdb/xlogdb.h"
 

@@ -10,9 +10,6 @@
 
 enum { WINDOW_PER_THREAD = 4, PROGRESS_MS = 200 };
 
-static const char look_for_copy[] =
-    "look for another copy of this file; if there is none, acknowledge the loss";
-
 typedef struct Contents {
     VerifyRun *run;
     const size_t *order; /* indexes of files in the inventory */
@@ -59,7 +56,7 @@ judge_facts(VerifyRun *run, const CoverageTimeline *timeline, const InventoryFil
     if (run->system_id == 0)
         run->system_id = facts->system_id;
     if (facts->system_id != run->system_id) {
-        verify_problem(run, VERIFY_DAMAGED, file->name, loss, look_for_copy,
+        verify_problem(run, VERIFY_DAMAGED, file->name, loss, verify_look_for_copy,
                        "is of the cluster with system identifier %llu, and this archive of %llu",
                        (unsigned long long)facts->system_id, (unsigned long long)run->system_id);
         return false;
@@ -73,7 +70,7 @@ judge_facts(VerifyRun *run, const CoverageTimeline *timeline, const InventoryFil
     }
     if (timeline && timeline->parent && facts->timeline < timeline->timeline &&
         found->border.start > timeline->switch_lsn) {
-        verify_problem(run, VERIFY_DAMAGED, file->name, loss, look_for_copy,
+        verify_problem(run, VERIFY_DAMAGED, file->name, loss, verify_look_for_copy,
                        "begins with a page of timeline %u, and timeline %u began before it",
                        facts->timeline, timeline->timeline);
         return false;

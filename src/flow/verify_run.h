@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: PostgreSQL
- * One verification under way: what verify.c and verify_files.c share. */
+ * One verification under way: what the files of verify.h share. */
 #ifndef WALDEN_FLOW_VERIFY_RUN_H
 #define WALDEN_FLOW_VERIFY_RUN_H
 
@@ -41,6 +41,12 @@ typedef struct VerifyRun {
 /* Tells of a problem of the file, or joins it to the one before. advice is static. */
 void verify_problem(VerifyRun *run, VerifyKind kind, const char *name, int loss, const char *advice,
                     const char *format, ...) PRINTF_LIKE(6, 7);
+
+/* Tells of the one that may still have grown. */
+void verify_flush(VerifyRun *run);
+
+/* Advice for a damaged file */
+extern const char verify_look_for_copy[];
 
 /* The loss that explains what is wrong with this file, or -1. */
 int verify_loss(const VerifyRun *run, const char *name);

@@ -24,10 +24,12 @@
     X(gpgme_op_encrypt_ext_start)                                                                  \
     X(gpgme_op_keylist_start)                                                                      \
     X(gpgme_release)                                                                               \
+    X(gpgme_set_ctx_flag)                                                                          \
     X(gpgme_set_io_cbs)                                                                            \
     X(gpgme_set_offline)                                                                           \
     X(gpgme_set_passphrase_cb)                                                                     \
     X(gpgme_set_pinentry_mode)                                                                     \
+    X(gpgme_set_status_cb)                                                                         \
     X(gpgme_strerror_r)
 
 static struct {
@@ -73,6 +75,7 @@ typedef struct GpgCoder {
     size_t left;
     bool ended; /* there will be no more */
     bool done;  /* gpg has finished, with `answer` */
+    bool told;  /* it has said itself how that went */
     gpgme_error_t answer;
     KeyState keys;
     int failed; /* of the sink, or of the passphrase: <0 and its error */
@@ -127,6 +130,21 @@ take_event(void *context, gpgme_event_io_t type, void *data)
     const struct gpgme_io_event_done_data *event = data;
     gpg->done = true;
     gpg->answer = event->err ? event->err : event->op_err;
+}
+
+/* A gpg that is killed closes its pipes as one that is done, and GPGME takes the one for the other:
+ * a message that was cut off would count as whole, and a whole one as damaged. */
+static gpgme_error_t
+take_status(void *context, const char *keyword, const char *arguments)
+{
+    static const char *const encrypted[] = {"END_ENCRYPTION", "FAILURE", NULL};
+    static const char *const decrypted[] = {"DECRYPTION_OKAY", "DECRYPTION_FAILED", "NODATA",
+                                            "BADMDC",          "FAILURE",           NULL};
+    GpgCoder *gpg = context;
+    (void)arguments;
+    for (const char *const *end = gpg->encrypts ? encrypted : decrypted; *end; end++)
+        gpg->told = gpg->told || strcmp(keyword, *end) == 0;
+    return 0;
 }
 
 /* GPGME wants more for gpg. Once it has asked, its descriptor is known, and left alone while there
@@ -226,7 +244,10 @@ start_gpg(GpgCoder *gpg)
     if (error)
         return error;
     lib.gpgme_set_passphrase_cb(gpg->context, give_passphrase, gpg);
-    error = lib.gpgme_data_new_from_cbs(&gpg->input, &input_functions, gpg);
+    lib.gpgme_set_status_cb(gpg->context, take_status, gpg);
+    error = lib.gpgme_set_ctx_flag(gpg->context, "full-status", "1");
+    if (!error)
+        error = lib.gpgme_data_new_from_cbs(&gpg->input, &input_functions, gpg);
     if (!error)
         error = lib.gpgme_data_new_from_cbs(&gpg->output, &output_functions, gpg);
     if (error)
@@ -332,10 +353,19 @@ explain_key(Keyring *keyring)
                 "set encryption_key_id to another key");
 }
 
-/* What gpg has answered, in our terms. */
+static int
+fail_killed(const char *what)
+{
+    return hint(fail(ERR_IO, "%s: it ended without saying how that went", what),
+                "was it killed, when memory ran out for example? The kernel's log tells");
+}
+
+/* What gpg has answered, in our terms. What is encrypted cannot be damaged: it is not looked into.
+ */
 static int
 judge(const GpgCoder *gpg)
 {
+    ErrorClass damage = gpg->encrypts ? ERR_IO : ERR_DATA;
     const char *what = gpg->encrypts ? "encrypt with gpg" : "decrypt with gpg";
     gpgme_err_code_t code = gpgme_err_code(gpg->answer);
     if (gpg->failed < 0) {
@@ -344,14 +374,14 @@ judge(const GpgCoder *gpg)
     }
     switch (code) {
     case GPG_ERR_NO_ERROR:
-        return 0;
+        return gpg->told ? 0 : fail_killed(what);
     case GPG_ERR_UNUSABLE_PUBKEY:
     case GPG_ERR_NO_PUBKEY:
     case GPG_ERR_AMBIGUOUS_NAME:
     case GPG_ERR_INV_VALUE:
         if (gpg->encrypts)
             return explain_key(gpg->keyring);
-        return fail_gpg(ERR_DATA, what, gpg->answer);
+        return fail_gpg(damage, what, gpg->answer);
     case GPG_ERR_INV_ENGINE:
     case GPG_ERR_UNSUPPORTED_PROTOCOL:
         return hint(fail_gpg(ERR_UNSUPPORTED, what, gpg->answer), "install the package gnupg");
@@ -368,7 +398,7 @@ judge(const GpgCoder *gpg)
     case GPG_ERR_CHECKSUM:
     case GPG_ERR_INV_PACKET:
     case GPG_ERR_EOF:
-        return fail_gpg(ERR_DATA, what, gpg->answer);
+        return gpg->told ? fail_gpg(damage, what, gpg->answer) : fail_killed(what);
     default:
         return fail_gpg(ERR_IO, what, gpg->answer);
     }
@@ -381,7 +411,7 @@ gpg_begin(Coder *coder, int64_t content_size)
     (void)content_size;
     stop_gpg(gpg);
     gpg->left = 0;
-    gpg->ended = gpg->done = false;
+    gpg->ended = gpg->done = gpg->told = false;
     gpg->failed = 0;
     if (gpg->encrypts)
         TRY(keyring_prepare(gpg->keyring, settle_trust));
@@ -401,6 +431,8 @@ gpg_push(Coder *coder, const void *data, size_t size)
     if (gpg->left == 0)
         return 0;
     TRY(judge(gpg));
+    if (gpg->encrypts)
+        return fail(ERR_IO, "gpg ended before it had taken everything");
     return fail(ERR_DATA, "there is something behind the end of the OpenPGP message");
 }
 

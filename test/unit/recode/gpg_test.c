@@ -250,6 +250,48 @@ test_hanging(void **state)
     assert_fails(result, ERR_TIMEOUT, "gpg has done nothing for 500 ms");
 }
 
+/* kill -9 of the gpg that works with our keyring, as the kernel does when memory runs out */
+static void
+kill_gpg(void)
+{
+    shell("for p in /proc/[0-9]*; do "
+          "if [ \"$(cat $p/comm 2>/dev/null)\" = gpg ] && "
+          "grep -qz '^GNUPGHOME=%s$' $p/environ 2>/dev/null; then kill -9 ${p#/proc/}; fi; done; "
+          "sleep 0.1",
+          home);
+}
+
+/* Whether or not all its input is in its pipe already: nothing that came out of it is whole, and
+ * nothing that went into it is damaged. */
+static void
+test_killed(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 1000, 200000, 3 << 20};
+    AUTO(keyring) Keyring *keyring = keyring_for("open@test", NULL);
+    for (size_t i = 0; i < 2 * COUNT_OF(sizes); i++) {
+        AUTO(str) Str plain = {0}, packed = {0}, output = {0};
+        AUTO(coder) Coder *coder = NULL;
+        bool encrypt = i % 2 == 0;
+        content_random(&plain, sizes[i / 2]);
+        assert_done(run(keyring, true, &plain, 256 << 10, &packed));
+        const Str *input = encrypt ? &plain : &packed;
+        assert_done(
+            (encrypt ? encryptor_new : decryptor_new)(cipher_find("gpg"), keyring, NAME, &coder));
+        assert_done(coder_begin(coder, -1, str_sink, &output));
+        size_t half = input->length / 2;
+        int result = coder_push(coder, input->data, half);
+        kill_gpg();
+        if (result == 0)
+            result = coder_push(coder, input->data + half, input->length - half);
+        if (result == 0)
+            result = coder_finish(coder);
+        if (result == 0 || error_last()->class != ERR_IO)
+            fail_msg("%zu bytes, encrypt %d: %d %s", sizes[i / 2], encrypt, result,
+                     result < 0 ? error_last()->text : "");
+    }
+}
+
 /* How gpg's messages begin, and what does not */
 static void
 test_recognise(void **state)
@@ -289,6 +331,7 @@ main(void)
         cmocka_unit_test(test_damage),
         cmocka_unit_test(test_no_secret_key),
         cmocka_unit_test(test_hanging),
+        cmocka_unit_test(test_killed),
         cmocka_unit_test(test_recognise),
     };
     return cmocka_run_group_tests(tests, make_keyring, remove_keyring);

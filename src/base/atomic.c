@@ -8,15 +8,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <sys/random.h>
+
+enum { UNIQUE_DIGITS = 16, STALE_SECONDS = 3600 };
+
+/* Nobody else's name: on a shared file system other hosts and containers make files here, too, with
+ * our pid if it so happens. */
+static int
+make_temp_name(const AtomicFile *file, char **ret_path)
+{
+    uint64_t random;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return fail_errno("get random bytes");
+    *ret_path = mem_printf("%s/.%s.%0*llx.tmp", file->dir, file->name, UNIQUE_DIGITS,
+                           (unsigned long long)random);
+    return 0;
+}
 
 static int
 open_named(AtomicFile *file, mode_t mode)
 {
-    file->temp = mem_printf("%s/.%s.%d.tmp", file->dir, file->name, (int)getpid());
-    /* The name carries our pid: an old file of that name is of a dead process with the same one. */
-    if (unlink(file->temp) < 0 && errno != ENOENT)
-        return fail_errno("remove stale '%s'", file->temp);
+    TRY(make_temp_name(file, &file->temp));
     file->fd = open(file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (file->fd < 0) {
         fail_errno("create '%s'", file->temp);
@@ -137,8 +149,8 @@ atomic_replace(AtomicFile *file)
     AUTO(free) char *path = mem_printf("%s/%s", file->dir, file->name);
     TRY(file_sync(file->fd, path));
     if (!file->temp) {
-        AUTO(free) char *temp = mem_printf("%s/.%s.%d.tmp", file->dir, file->name, (int)getpid());
-        unlink(temp);
+        AUTO(free) char *temp = NULL;
+        TRY(make_temp_name(file, &temp));
         if (link_as(file, temp) < 0)
             return fail_errno("create '%s'", temp);
         file->temp = take(temp);
@@ -162,31 +174,32 @@ atomic_close(AtomicFile *file)
     *file = ATOMIC_NONE;
 }
 
-/* ".NAME.PID.tmp", and nothing else, of a process that is no more. A temporary file of another
- * archiver must not be taken away under its hands, nor one of another thread of ours. */
+/* ".NAME.RANDOM.tmp", and nothing else, that nobody has written to for an hour. A temporary file of
+ * another archiver, who may be on another host, must not be taken away under its hands. */
 static bool
-is_stale_temp(const char *name)
+is_stale_temp(int dir, const char *name)
 {
-    if (name[0] != '.' || !str_ends(name, ".tmp"))
+    size_t length = strlen(name), tail = 1 + UNIQUE_DIGITS + strlen(".tmp");
+    if (name[0] != '.' || length < 2 + tail || !str_ends(name, ".tmp"))
         return false;
-    size_t end = strlen(name) - strlen(".tmp"), at = end;
-    while (at > 1 && name[at - 1] >= '0' && name[at - 1] <= '9')
-        at--;
-    if (at == end || at <= 2 || name[at - 1] != '.')
-        return false;
-    long pid = strtol(name + at, NULL, 10);
-    return pid <= 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH);
+    const char *unique = name + length - tail;
+    struct stat st;
+    return *unique == '.' && strspn(unique + 1, "0123456789abcdef") == UNIQUE_DIGITS &&
+           fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+           st.st_mtime < time(NULL) - STALE_SECONDS;
 }
 
 int
 dir_sweep(const char *path)
 {
     AUTO(closedir) DIR *dir = opendir(path);
+    if (!dir && errno == ENOENT)
+        return 0;
     if (!dir)
         return fail_errno("open directory '%s'", path);
     for (struct dirent *entry; (entry = readdir(dir));)
-        if (is_stale_temp(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
-            errno != ENOENT)
+        if (is_stale_temp(dirfd(dir), entry->d_name) &&
+            unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
             return fail_errno("remove stale '%s/%s'", path, entry->d_name);
     return 0;
 }

@@ -62,7 +62,7 @@ timespec_seconds(struct timespec time)
 
 /* A file that comes into being whole or not at all. Where the file system can, it has no name
  * before it is published (O_TMPFILE), so that a crash leaves nothing behind; elsewhere it is called
- * ".NAME.PID.tmp", which dir_sweep removes after a crash. */
+ * ".NAME.RANDOM.tmp", which dir_sweep removes after a crash. */
 typedef struct AtomicFile {
     int fd;     /* write here; -1 when closed */
     char *dir;  /* where it will be */
@@ -95,8 +95,8 @@ auto_atomic(AtomicFile *file)
     atomic_close(file);
 }
 
-/* Removes the named temporary files (".*.PID.tmp") that a crash left in the directory: those of
- * processes that are alive, our own threads among them, stay. */
+/* Removes the named temporary files (".*.RANDOM.tmp") that a crash left in the directory: those
+ * that were not written to for an hour. There need be no directory. */
 int dir_sweep(const char *path);
 
 #endif

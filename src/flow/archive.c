@@ -14,6 +14,7 @@
  * timeline. With hooks the files go one by one, because scripts expect that. */
 #include "flow/archive.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "base/pipeline.h"
 #include "base/proc.h"
@@ -391,6 +392,8 @@ archive_waiting(Run *run)
     TRY(cipher_configured(run->server, &run->recipe.cipher));
     if (run->recipe.cipher)
         TRY(xlogdb_can_say_encrypted(run->committer.db));
+    if (dir_sweep(run->archiver->directory) < 0)
+        log_warning("%s", error_last()->text);
     TRY(run->archiver->scan(run->archiver->directory, &files, &others));
     queue_build(&files, &others, (size_t)run->archiver->batch_size, run->archiver->received,
                 &run->queue);

@@ -345,7 +345,7 @@ sweep(const ServerConfig *server)
 {
     if (!server_is_remote(server))
         TRY(dir_sweep(server->wals_directory));
-    return access(server->xlogdb_directory, F_OK) == 0 ? dir_sweep(server->xlogdb_directory) : 0;
+    return dir_sweep(server->xlogdb_directory);
 }
 
 int

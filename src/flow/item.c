@@ -125,10 +125,16 @@ item_is_current(const Recipe *recipe, const Item *item)
     return lstat(path, &now) == 0 && file_unchanged(&item->source, &now);
 }
 
+/* Whether the source itself is damaged; what encrypts or stores it may fail in many ways. */
+typedef struct Soundness {
+    WalChecker *checker; /* NULL: its records are not looked at */
+    bool damaged;
+} Soundness;
+
 /* Where the bytes of the source go while they are read: to a checker, a digest, and through what
  * compresses and what encrypts into the put, or to some of these. */
 typedef struct Stream {
-    WalChecker *checker;
+    Soundness *check; /* NULL: nowhere */
     Digest *digest;
     Coder *coder;
     Coder *cipher;
@@ -144,11 +150,22 @@ stream_store(void *context, const void *data, size_t size)
     return stream->put ? store_put_write(stream->put, data, size) : 0;
 }
 
+/* Every failure of the checker is the source's. */
+static int
+check_block(Soundness *check, const void *data, size_t size)
+{
+    if (!check || !check->checker)
+        return 0;
+    int result =
+        data ? wal_checker_push(check->checker, data, size) : wal_checker_finish(check->checker);
+    check->damaged = result < 0;
+    return result;
+}
+
 static int
 stream_block(Stream *stream, const void *data, size_t size)
 {
-    if (stream->checker)
-        TRY(wal_checker_push(stream->checker, data, size));
+    TRY(check_block(stream->check, data, size));
     if (stream->digest)
         TRY(digest_add(stream->digest, data, size));
     return stream->coder ? coder_push(stream->coder, data, size) : stream_store(stream, data, size);
@@ -174,8 +191,7 @@ stream_source(const Item *item, Stream *stream)
     } while (got == BLOCK);
     if (total != item->source.st_size)
         return fail(ERR_IO, "'%s' shrank while it was read", item->wal.name);
-    if (stream->checker)
-        TRY(wal_checker_finish(stream->checker));
+    TRY(check_block(stream->check, NULL, 0));
     return stream->coder ? coder_finish(stream->coder) : 0;
 }
 
@@ -212,8 +228,8 @@ run_stream(const Recipe *recipe, Coder **compressor, Stream *stream, const Item 
     }
     if (!program)
         return stream_source(item, stream);
-    if (stream->checker || stream->digest)
-        TRY(stream_source(item, &(Stream){.checker = stream->checker, .digest = stream->digest}));
+    if (stream->check->checker || stream->digest)
+        TRY(stream_source(item, &(Stream){.check = stream->check, .digest = stream->digest}));
     return run_program(recipe, item, stream);
 }
 
@@ -252,11 +268,14 @@ transform(const Recipe *recipe, Coder **compressor, Stream stream, Item *item)
 {
     AUTO(digest) Digest *digest = NULL;
     bool locked = recipe->cipher && recipe->cipher->secret_apart;
-    if (locked && item->class)
-        TRY(item_digest(recipe, item, item->sha256));
-    else if ((locked || (store_keeps_digests(recipe->store) && !recipe->undigested)) &&
-             !item->class)
+    if (locked && item->class) {
+        int result = item_digest(recipe, item, item->sha256);
+        stream.check->damaged = result < 0 && error_last()->class == ERR_DATA;
+        TRY(result);
+    } else if ((locked || (store_keeps_digests(recipe->store) && !recipe->undigested)) &&
+               !item->class) {
         TRY(digest_begin(DIGEST_SHA256, &digest));
+    }
     stream.digest = digest;
     TRY(fill_put(recipe, compressor, stream, item));
     return digest ? digest_end_hex(digest, item->sha256) : 0;
@@ -276,7 +295,7 @@ checker_for(const Recipe *recipe, const Item *item)
  * not by a rename: as long as the source has its name, the next pass knows that something may be
  * missing. */
 static int
-bring(const Recipe *recipe, Coder **compressor, Item *item)
+bring(const Recipe *recipe, Coder **compressor, Item *item, bool *ret_damaged)
 {
     bool compress = recipe->codec && !item->class;
     int adopted = STORE_CANNOT_LINK;
@@ -289,13 +308,14 @@ bring(const Recipe *recipe, Coder **compressor, Item *item)
     if (adopted == STORE_CANNOT_LINK)
         TRY(store_put_begin(recipe->store, item->wal.name, codec ? codec->name : NULL, &item->put));
 
-    WalChecker *checker = checker_for(recipe, item);
+    Soundness check = {.checker = checker_for(recipe, item)};
     int result = 0;
     if (adopted == STORE_CANNOT_LINK)
-        result = transform(recipe, compressor, (Stream){.checker = checker}, item);
-    else if (checker)
-        result = stream_source(item, &(Stream){.checker = checker});
-    wal_checker_free(checker);
+        result = transform(recipe, compressor, (Stream){.check = &check}, item);
+    else if (check.checker)
+        result = stream_source(item, &(Stream){.check = &check});
+    wal_checker_free(check.checker);
+    *ret_damaged = check.damaged;
     TRY(result);
     TRY(check_unchanged(item));
     TRY(store_put_finish(item->put, item->fd, &item->source, *item->sha256 ? item->sha256 : NULL,
@@ -316,9 +336,8 @@ item_store(const Recipe *recipe, Coder **compressor, Item *item)
         result = item_compare(recipe, item);
         item->state = result > 0 ? (ItemState)result : ITEM_FAILED;
     } else if (result == STORE_MISSING) {
-        result = bring(recipe, compressor, item);
-        /* ERR_DATA: wal_validation = full has found a damaged record */
-        bool damaged = result < 0 && error_last()->class == ERR_DATA;
+        bool damaged = false;
+        result = bring(recipe, compressor, item, &damaged);
         item->state = result == 0 ? ITEM_READY : damaged ? ITEM_INVALID : ITEM_FAILED;
     } else {
         item->state = ITEM_FAILED;

@@ -8,6 +8,7 @@
  * spare that, and again behind it, to be sure. */
 #include "flow/put.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "flow/archived.h"
 #include "flow/custom.h"
@@ -217,6 +218,8 @@ put_wal(const Config *config, const ServerConfig *server, int fd, char *ret_name
                .parcel = PARCEL_NONE,
                .item = {.fd = -1}};
     TRY(dir_make(put.incoming));
+    if (dir_sweep(put.incoming) < 0)
+        log_warning("%s", error_last()->text);
     TRY(parcel_receive(fd, put.incoming, &put.parcel));
     custom_codec_init(server, arena, &put.recipe.custom);
     gate_init(server, &put.recipe.gate);

@@ -116,7 +116,7 @@ is_kept(const StrList *keep, const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* Temporary files of processes that are alive stay; others' WAL files go. */
+/* Temporary files that may still be written stay; others' WAL files go. */
 static int
 clear(const char *directory, const StrList *keep)
 {

@@ -3,14 +3,17 @@
 What cannot be encrypted is not archived; what cannot be decrypted is never "not there"."""
 
 import bz2
+import contextlib
 import gzip
 import json
 import lzma
 import os
+import pathlib
 import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -644,6 +647,70 @@ def test_killed_at_work(encrypted):
     check_catalog(home)
     assert_handed_out(home, {name: files[name] for name in list(files)[::6]})
     assert_nothing_plain(home, files)
+
+
+@contextlib.contextmanager
+def killing(keyring, rng):
+    """kill -9 of the keyring's gpgs, at random moments, as the kernel does when memory runs out; gives
+    the list of those that were killed."""
+    ours, ended, victims = f"GNUPGHOME={keyring.path}".encode(), threading.Event(), []
+
+    def kill_some():
+        while not ended.wait(rng.uniform(0, 0.05)):
+            for path in pathlib.Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    if (path / "comm").read_text() == "gpg\n" and ours in (path / "environ").read_bytes().split(b"\0"):
+                        os.kill(int(path.name), signal.SIGKILL)
+                        victims.append(path.name)
+
+    thread = threading.Thread(target=kill_some)
+    thread.start()
+    try:
+        yield victims
+    finally:
+        ended.set()
+        thread.join()
+
+
+def damage(home):
+    report = json.loads(home.walden("-f", "json", "verify", "main").stdout)["main"]
+    return {problem["text"] for problem in report["problems"] if problem["kind"] == "damaged"}
+
+
+def test_gpg_is_killed(gpg, keyring):
+    """What it had not finished is not archived, and good files are neither rejected nor called damaged."""
+    rng = random.Random(9)
+    for compression in (None, "gzip"):
+        gpg.configure(compression=compression)
+        files = put(gpg, *segment_names(16 if compression else 64, 10))
+        files.update(put(gpg, *segment_names(128 if compression else 160, 3, seg_size=16 * MIB), seg_size=16 * MIB))
+        with killing(keyring, rng) as victims:
+            for _ in range(8):
+                gpg.archive()
+            taken = [name for name in files if name not in gpg.waiting()]
+        assert victims and gpg.rejected() == []
+        assert_handed_out(gpg, {name: files[name] for name in taken})
+        archived(gpg)
+        assert gpg.waiting() == [] and gpg.rejected() == []
+        found = damage(gpg)  # the records are invented ones
+        with killing(keyring, rng) as victims:
+            assert damage(gpg) <= found
+        assert victims
+        assert_handed_out(gpg, files)
+
+
+def test_gpg_is_killed_over_a_duplicate(gpg, keyring):
+    """As Barman leaves it, without a digest: the two can only be read."""
+    (name, data), = put(gpg, NAME).items()
+    archived(gpg)
+    for attribute in os.listxattr(gpg.stored(NAME)):
+        os.removexattr(gpg.stored(NAME), attribute)
+    for _ in range(10):
+        (gpg.incoming / name).write_bytes(data)
+        with killing(keyring, random.Random(1)):
+            gpg.archive()
+        assert gpg.rejected() == []
+    assert gpg.archive().returncode == 0 and gpg.waiting() == gpg.rejected() == []
 
 
 def test_client_that_goes_away(encrypted):

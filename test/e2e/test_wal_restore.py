@@ -362,7 +362,9 @@ def test_spool_is_swept(far, ours, to, workdir):
     own = fill_spool(far, ours, to, spool)
     make_wal(own, segment_name(2))
     make_wal(own, segment_name(6, timeline=2))
-    (own / f".{NAME}.999999999.tmp").touch()
+    left = own / f".{NAME}.0123456789abcdef.tmp"
+    left.touch()
+    set_time(left, 1_000_000_000)
     old, young = spool / "walden-old-00000000", spool / "walden-young-00000000"
     for path in (old, young, spool / "kept"):
         path.mkdir()

@@ -1,36 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL */
-#include "../unit.h"
-
-#include "base/file.h"
+#include "../files.h"
 
 #include <errno.h>
-#include <fcntl.h>
-
-static void
-put(const char *path, const char *text)
-{
-    AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    assert_true(fd >= 0);
-    assert_done(file_write(fd, text, strlen(text), path));
-}
-
-static void
-assert_text(const char *path, const char *expected)
-{
-    AUTO(str) Str text = {0};
-    assert_done(file_read_text(path, 1000, &text));
-    assert_string_equal(str_text(&text), expected);
-}
-
-static size_t
-entries(const char *path)
-{
-    size_t count = 0;
-    AUTO(closedir) DIR *dir = opendir(path);
-    while (readdir(dir))
-        count++;
-    return count - 2;
-}
 
 static void
 publish(const char *dir, const char *name, const char *text, int expected)
@@ -50,7 +21,7 @@ test_publish_never_replaces(void **state)
     publish(dir, "one", "first", 0);
     publish(dir, "one", "second", ATOMIC_EXISTS);
     assert_text(path, "first");
-    assert_int_equal(entries(dir), 1);
+    assert_int_equal(count_entries(dir), 1);
     scratch_remove(dir);
 }
 
@@ -63,7 +34,7 @@ test_unpublished_leaves_nothing(void **state)
     assert_done(atomic_open(dir, "one", 0600, &file));
     assert_done(file_write(file.fd, "x", 1, "one"));
     atomic_close(&file);
-    assert_int_equal(entries(dir), 0);
+    assert_int_equal(count_entries(dir), 0);
     atomic_close(&file); /* twice is fine */
     scratch_remove(dir);
 }
@@ -74,14 +45,14 @@ test_replace(void **state)
     (void)state;
     char *dir = scratch_make();
     AUTO(free) char *path = mem_printf("%s/one", dir);
-    put(path, "old");
+    write_text(path, "old");
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
     assert_done(atomic_open(dir, "one", 0600, &file));
     assert_done(file_write(file.fd, "new", 3, "one"));
     assert_text(path, "old");
     assert_done(atomic_replace(&file));
     assert_text(path, "new");
-    assert_int_equal(entries(dir), 1);
+    assert_int_equal(count_entries(dir), 1);
     scratch_remove(dir);
 }
 
@@ -99,18 +70,23 @@ test_sweep_takes_only_our_temporaries(void **state)
 {
     (void)state;
     char *dir = scratch_make();
-    AUTO(free) char *alive = mem_printf(".000000010000000000000003.%d.tmp", (int)getpid());
-    const char *const keep[] = {
-        "000000010000000000000001", ".hidden.tmp", "x.1.tmp", ".x.1.tmpx", ".1.tmp", alive};
+    static const char *const keep[] = {
+        "000000010000000000000001", ".hidden.tmp",
+        "x.0123456789abcdef.tmp",   ".x.0123456789abcdef.tmpx",
+        ".0123456789abcdef.tmp",    ".x.0123456789abcdeg.tmp",
+        ".x.123456789abcdef.tmp",   ".000000010000000000000002.0123456789abcdef.tmp"};
     for (size_t i = 0; i < COUNT_OF(keep); i++) {
         AUTO(free) char *path = mem_printf("%s/%s", dir, keep[i]);
-        put(path, "x");
+        write_text(path, "x");
+        if (i < COUNT_OF(keep) - 1) /* the last one is being written */
+            age(path);
     }
-    AUTO(free) char *stale = mem_printf("%s/.000000010000000000000002.2000000000.tmp", dir);
-    put(stale, "x");
+    AUTO(free) char *stale = mem_printf("%s/.000000010000000000000002.0fedcba987654321.tmp", dir);
+    write_text(stale, "x");
+    age(stale);
     assert_done(dir_sweep(dir));
     assert_int_equal(access(stale, F_OK), -1);
-    assert_int_equal(entries(dir), COUNT_OF(keep));
+    assert_int_equal(count_entries(dir), COUNT_OF(keep));
     scratch_remove(dir);
 }
 
@@ -124,7 +100,7 @@ test_dir_make(void **state)
     AUTO(free) char *below = mem_printf("%s/file/x", dir);
     assert_done(dir_make(deep));
     assert_done(dir_make(deep));
-    put(file, "x");
+    write_text(file, "x");
     assert_fails(dir_make(file), ERR_IO, "Not a directory");
     assert_fails(dir_make(below), ERR_IO, "Not a directory");
     scratch_remove(dir);
@@ -137,11 +113,11 @@ test_move(void **state)
     char *dir = scratch_make();
     AUTO(free) char *from = mem_printf("%s/from", dir);
     AUTO(free) char *to = mem_printf("%s/to", dir);
-    put(from, "text");
+    write_text(from, "text");
     assert_done(file_move(from, dir, "to"));
     assert_text(to, "text");
     assert_int_equal(file_move(from, dir, "other"), FILE_GONE);
-    put(from, "new");
+    write_text(from, "new");
     assert_int_equal(file_move(from, dir, "to"), FILE_EXISTS);
     assert_text(to, "text");
     assert_text(from, "new");
@@ -161,7 +137,7 @@ test_move_to_other_file_system(void **state)
         skip();
     AUTO(free) char *from = mem_printf("%s/from", dir);
     AUTO(free) char *to = mem_printf("%s/to", far);
-    put(from, "text");
+    write_text(from, "text");
     struct timespec times[2] = {{.tv_sec = 1000, .tv_nsec = 5}, {.tv_sec = 2000, .tv_nsec = 7}};
     utimensat(AT_FDCWD, from, times, 0);
     assert_done(file_move(from, far, "to"));
@@ -172,7 +148,7 @@ test_move_to_other_file_system(void **state)
     assert_int_equal(st.st_mtim.tv_sec, 2000);
     assert_int_equal(st.st_mtim.tv_nsec, 7);
     assert_int_equal(access(from, F_OK), -1);
-    put(from, "new");
+    write_text(from, "new");
     assert_int_equal(file_move(from, far, "to"), FILE_EXISTS);
     assert_text(to, "text");
     scratch_remove(mem_dup(far));
@@ -186,7 +162,7 @@ test_read_text_limit(void **state)
     char *dir = scratch_make();
     AUTO(free) char *path = mem_printf("%s/f", dir);
     AUTO(str) Str text = {0};
-    put(path, "12345");
+    write_text(path, "12345");
     assert_fails(file_read_text(path, 4, &text), ERR_DATA, "larger than 4 bytes");
     scratch_remove(dir);
 }

@@ -258,7 +258,7 @@ test_list(void **state)
         DIR_1 "/" SEG_2 ".partial",
         "0000000200000000/000000020000000000000003",
         DIR_1 "/.hidden",
-        DIR_1 "/." SEG_1 ".12.tmp",
+        DIR_1 "/." SEG_1 ".0123456789abcdef.tmp",
         "lost+found/" SEG_1,
         /* strangers */
         DIR_1 "/README",
@@ -321,9 +321,10 @@ static void
 test_first_put_sweeps(void **state)
 {
     Home *home = *state;
-    AUTO(free) char *stale = below(home, DIR_1 "/." SEG_1 ".4711.tmp");
+    AUTO(free) char *stale = below(home, DIR_1 "/." SEG_1 ".0123456789abcdef.tmp");
     int64_t size = 0;
     write_text(stale, "half");
+    age(stale);
     assert_done(put_text(home, SEG_2, "x", &size));
     assert_false(exists(stale));
 }

@@ -362,9 +362,7 @@ def test_spool_is_swept(far, ours, to, workdir):
     own = fill_spool(far, ours, to, spool)
     make_wal(own, segment_name(2))
     make_wal(own, segment_name(6, timeline=2))
-    left = own / f".{NAME}.0123456789abcdef.tmp"
-    left.touch()
-    set_time(left, 1_000_000_000)
+    (own / f".{NAME}.0123456789abcdef.tmp").touch()
     old, young = spool / "walden-old-00000000", spool / "walden-young-00000000"
     for path in (old, young, spool / "kept"):
         path.mkdir()

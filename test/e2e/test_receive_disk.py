@@ -225,6 +225,19 @@ def test_a_failed_sync_is_never_made_up_for(site, sender, workdir):
     assert {status.flushed for status in client.statuses} == {START}
 
 
+def test_a_sync_that_fails_at_the_end(site, sender):
+    """Told to stop, and what was received is not durable: that is no good end."""
+    env = fault_environment(site.streaming, only=SYNCS, at=2, mode="error", errno=errno.EIO)
+    with receiving(site, env=env) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, wal(FIRST, 1)[:1000])
+        wait_for(lambda: any(path.read_bytes()[:1000].strip(b"\0") for path in site.streaming.glob("*.partial")))
+        receiver.process.send_signal(signal.SIGINT)
+        client.until_gone()
+        code, err = receiver.end()
+    assert code == 1 and "Input/output error" in err
+
+
 # No room
 
 

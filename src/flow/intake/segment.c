@@ -56,14 +56,23 @@ has_name(int fd, const char *path)
            ours.st_ino == there.st_ino;
 }
 
+/* The name has to do then. */
+static bool
+has_no_locks(int error)
+{
+    return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL;
+}
+
 /* An archiver leaves a locked file alone, whatever else its name would tell it. One that was at
- * this file may have taken its name away since it was opened. Where there are no locks the name has
- * to do. */
+ * this file may have taken its name away since it was opened. */
 static int
 claim(const Segment *segment, const char *path)
 {
-    if (flock(segment->fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+    int locked = flock(segment->fd, LOCK_EX | LOCK_NB);
+    if (locked < 0 && errno == EWOULDBLOCK)
         return fail(ERR_IO, "'%s' is being archived, or written by another receiver", path);
+    if (locked < 0 && !has_no_locks(errno))
+        return fail_errno("lock '%s'", path);
     return has_name(segment->fd, path) ? 0 : fail(ERR_IO, "'%s' was archived just now", path);
 }
 

@@ -385,10 +385,14 @@ drain_rest(ProcSpec *spec, Pipe pipes[2])
 static int
 follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
 {
-    int64_t deadline = spec->timeout_ms ? clock_ms() + spec->timeout_ms : INT64_MAX;
+    int64_t deadline = 0, moved = -1;
     /* Tells of its end at once; without one (-1, which poll passes over) we look every 20 ms. */
     AUTO(close) int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     while (waitpid(pid, ret_wait_status, WNOHANG) != pid) {
+        int64_t now_moved = spec->moved ? *spec->moved : 0;
+        if (moved != now_moved)
+            deadline = spec->timeout_ms ? clock_ms() + spec->timeout_ms : INT64_MAX;
+        moved = now_moved;
         bool late = clock_ms() >= deadline;
         if (pipes[0].refused) {
             end_group(spec, pid);

@@ -310,7 +310,7 @@ def test_finish_of_less(peer, tool):
 
 def fill(peer, count=5):
     for i in range(count):
-        peer.objects[f"p/{i} &<é"] = (b"x" * i, {"ETag": '"e"'})
+        peer.objects[f"p/{i} +&<é"] = (b"x" * i, {"ETag": '"e"'})
     return sorted(peer.objects)
 
 
@@ -404,6 +404,21 @@ def test_advice(peer, tool, status, code, advice):
     said = tool.put("k", DATA)
     assert said.startswith(f"failed config: write 's3://bucket/k': {code}")
     assert said.endswith(f"({advice})")
+
+def test_listing_without_end(peer, tool):
+    """Ever new tokens and nothing behind them; a few empty pages are no matter."""
+    def page(entries=""):
+        token = f"<NextContinuationToken>{len(peer.requests)}</NextContinuationToken>"
+        return listing(entries, True, token)
+
+    peer.serve = lambda request: page()
+    assert "pages without an object" in tool("list", "p/")[-1]
+    peer.requests.clear()
+    peer.serve = lambda request: (
+        listing("") if len(peer.requests) > 40 else
+        page(listed(f"p/{len(peer.requests)}") if len(peer.requests) % 20 == 0 else ""))
+    assert tool.list("p/") == ["p/20", "p/40"]
+
 
 
 def test_redirections_are_not_followed(peer, tool):

@@ -53,12 +53,24 @@ sum_headers(const S3Request *request, StrList *headers)
     strlist_addf(headers, "%s: %s", md5 ? "Content-MD5" : "X-Amz-Checksum-Sha256", text);
 }
 
+/* Again before each further try: somebody else may have written there meanwhile. */
+static int
+check_free(S3Request *request)
+{
+    int result = s3_look_before(request->s3, request->key, request->deadline);
+    request->looked++;
+    request->taken = result == UPLOAD_EXISTS;
+    return request->taken ? fail(ERR_BUSY, "there is such an object by now") : result;
+}
+
 static int
 prepare(void *context, HttpRequest *http)
 {
     S3Request *request = context;
     S3 *s3 = request->s3;
     AwsKeys keys = {0};
+    if (request->looks)
+        TRY(check_free(request));
     TRY(credentials_get(s3->credentials, request->deadline, &keys));
     aws_keys_done(&request->keys);
     request->keys = keys;
@@ -227,7 +239,8 @@ s3_run(S3Request *request, int64_t deadline, HttpAnswer *ret_answer)
                              .body = request->body,
                              .body_size = request->body_size,
                              .text_max = request->text_max,
-                             .despite_stop = request->despite_stop},
+                             .despite_stop = request->despite_stop,
+                             .once = request->looks},
                  .prepare = prepare,
                  .judge = judge,
                  .context = request,

@@ -245,6 +245,63 @@ def test_no_conditions(peer, tool):
 
 
 def test_parts(peer, tool):
+def without_conditions(peer, then=None):
+    """A store that knows none; then(request) answers what is left to it, or None for as usual."""
+    serve = peer.serve
+
+    def old(request):
+        if "if-none-match" in request.headers:
+            return error(501, "NotImplemented")
+        return (then and then(request)) or serve(request)
+
+    peer.serve = old
+
+
+def busy_once(peer, key, method):
+    """... and is busy at the first try, in which time somebody else writes there."""
+    tries = []
+
+    def busy(request):
+        if request.method == method and "uploads" not in request.query:
+            tries.append(request)
+            if len(tries) == 1:
+                peer._store(key, b"theirs", {})
+                return slow_down("0")
+        return None
+
+    return busy
+
+
+def test_no_conditions_and_another_writer(peer, tool):
+    """What must not replace anything looks before each try, not before the first alone."""
+    without_conditions(peer, busy_once(peer, "k", "PUT"))
+    assert tool.put("k", DATA) == "exists"
+    assert peer.methods() == ["PUT", "HEAD", "PUT", "HEAD"]
+    assert peer.objects["k"][0] == b"theirs"
+    peer.requests.clear()
+    assert tool.put("k", DATA, replace=1) == "done"
+    assert peer.methods() == ["PUT"]
+
+
+def test_no_conditions_and_a_lost_answer(peer, tool):
+    peer.then(error(501, "NotImplemented"), None, Answer(serve_first=True, hang_up=True))
+    assert tool.put("k", DATA) == "exists", "it may be ours: whoever asked compares"
+    assert peer.objects["k"][0] == DATA and peer.methods().count("PUT") == 2
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["ignored", "unknown"])
+def test_parts_and_another_writer(peer, tool, known):
+    """The same when the parts are put together; some stores ignore the condition there."""
+    busy, serve = busy_once(peer, "k", "POST"), peer.serve
+    if known:
+        peer.serve = lambda request: busy(request) or serve(request)
+    else:
+        without_conditions(peer, busy)
+    assert tool.put("k", DATA * 40, part=5 * MB) == "exists"
+    assert peer.objects["k"][0] == b"theirs"
+    assert peer.methods()[-1] == "DELETE" and peer.parts is None
+
+
     big = DATA * 40
     assert tool("put", "k", tool.file("in", big), part=5 * MB) == [f"size {len(big)}", "done"]
     assert peer.objects["k"][0] == big

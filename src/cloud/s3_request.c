@@ -289,7 +289,7 @@ s3_error_parse(const HttpAnswer *answer, S3Error *ret_error)
             *c = ' ';
 }
 
-/* What a DBA can do about it; the class is ERR_CONFIG for all of them but the last. */
+/* What a DBA can do about it. */
 static const struct {
     const char *code, *advice;
 } advices[] = {
@@ -305,8 +305,9 @@ static const struct {
     {"UserSuspended", "the store's administrator has suspended this user"},
     {"NoSuchBucket", "create the bucket, or check its name and the endpoint"},
     {"InvalidBucketName", "check the name of the bucket"},
-    {"NoSuchKey", NULL},
     {"InvalidStorageClass", "check the storage class"},
+    {"InvalidObjectState",
+     "it was moved to a storage class that is not read from; restore it there first"},
     {"QuotaExceeded", "the store has no more room for this user"},
 };
 
@@ -318,7 +319,7 @@ advise(const S3Error *error, int status)
         return;
     }
     for (size_t i = 0; i < COUNT_OF(advices); i++)
-        if (strcmp(advices[i].code, error->code) == 0 && advices[i].advice)
+        if (strcmp(advices[i].code, error->code) == 0)
             hint(-1, "%s", advices[i].advice);
     if (status >= 300 && status < 400)
         hint(-1, "redirections are not followed; check region and endpoint");
@@ -329,6 +330,8 @@ class_of(const S3Error *error, int status)
 {
     if (strcmp(error->code, "QuotaExceeded") == 0)
         return ERR_IO;
+    if (strcmp(error->code, "InvalidObjectState") == 0) /* says nothing of other objects */
+        return ERR_UNSUPPORTED;
     if (strcmp(error->code, "NoSuchBucket") == 0 || strcmp(error->code, "InvalidBucketName") == 0 ||
         strcmp(error->code, "InvalidStorageClass") == 0 || str_starts(error->code, "KMS."))
         return ERR_CONFIG;

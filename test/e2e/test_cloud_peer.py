@@ -155,7 +155,8 @@ def test_damaged_on_the_way(peer, tool):
     tool.put("k", DATA)
     body, headers = peer.objects["k"]
     peer.objects["k"] = (body[:-1] + b"\0" * (body[-1] != 0) + b"\1" * (body[-1] == 0), headers)
-    assert "what came has the MD5" in tool.get("k")
+    said = tool.get("k")
+    assert said.startswith("failed data: ") and "what came has the MD5" in said
 
 
 def test_missing_and_unknown_are_different(peer, tool):
@@ -244,7 +245,6 @@ def test_no_conditions(peer, tool):
     assert peer.objects["k"][0] == DATA
 
 
-def test_parts(peer, tool):
 def without_conditions(peer, then=None):
     """A store that knows none; then(request) answers what is left to it, or None for as usual."""
     serve = peer.serve
@@ -302,6 +302,7 @@ def test_parts_and_another_writer(peer, tool, known):
     assert peer.methods()[-1] == "DELETE" and peer.parts is None
 
 
+def test_parts(peer, tool):
     big = DATA * 40
     assert tool("put", "k", tool.file("in", big), part=5 * MB) == [f"size {len(big)}", "done"]
     assert peer.objects["k"][0] == big
@@ -404,6 +405,21 @@ def test_listing_in_circles(peer, tool):
     assert "the same page again" in tool("list", "p/")[-1]
 
 
+def test_listing_without_end(peer, tool):
+    """Ever new tokens and nothing behind them; a few empty pages are no matter."""
+    def page(entries=""):
+        token = f"<NextContinuationToken>{len(peer.requests)}</NextContinuationToken>"
+        return listing(entries, True, token)
+
+    peer.serve = lambda request: page()
+    assert "pages without an object" in tool("list", "p/")[-1]
+    peer.requests.clear()
+    peer.serve = lambda request: (
+        listing("") if len(peer.requests) > 40 else
+        page(listed(f"p/{len(peer.requests)}") if len(peer.requests) % 20 == 0 else ""))
+    assert tool.list("p/") == ["p/20", "p/40"]
+
+
 def test_listing_cut_by_the_connection(peer, tool):
     keys = fill(peer)
     peer.then(Answer(serve_first=True, cut=60))
@@ -462,20 +478,13 @@ def test_advice(peer, tool, status, code, advice):
     assert said.startswith(f"failed config: write 's3://bucket/k': {code}")
     assert said.endswith(f"({advice})")
 
-def test_listing_without_end(peer, tool):
-    """Ever new tokens and nothing behind them; a few empty pages are no matter."""
-    def page(entries=""):
-        token = f"<NextContinuationToken>{len(peer.requests)}</NextContinuationToken>"
-        return listing(entries, True, token)
 
-    peer.serve = lambda request: page()
-    assert "pages without an object" in tool("list", "p/")[-1]
-    peer.requests.clear()
-    peer.serve = lambda request: (
-        listing("") if len(peer.requests) > 40 else
-        page(listed(f"p/{len(peer.requests)}") if len(peer.requests) % 20 == 0 else ""))
-    assert tool.list("p/") == ["p/20", "p/40"]
-
+def test_moved_to_where_nothing_is_read_from(peer, tool):
+    """Another object may be read: this says nothing of credentials, or of the store."""
+    peer.always(error(403, "InvalidObjectState"))
+    said = tool.get("k")
+    assert said.startswith("failed unsupported: read 's3://bucket/k': InvalidObjectState")
+    assert said.endswith("restore it there first)")
 
 
 def test_redirections_are_not_followed(peer, tool):

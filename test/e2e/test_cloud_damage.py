@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: PostgreSQL
+"""An archive in a store that has other bytes than it was given, or does not hand them out: nothing
+good is removed, rejected or called missing for that. By a scripted peer."""
+
+import json
+
+import pytest
+
+from httppeer import Answer, S3Peer, error
+from wal import make_wal, segment_names, wal_bytes
+
+NAMES = segment_names(4000, 8)
+NAME = NAMES[0]
+
+
+@pytest.fixture
+def peer():
+    with S3Peer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def archive(home, peer, monkeypatch):
+    """A Home with its archive there."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "walaccess")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    home.configure(wals_directory="s3://bucket", cloud_endpoint_url=peer.url, restore_deadline=1)
+    home.catalog = home.directory / "xlogdb" / "main-xlog.db"
+    return home
+
+
+def key(name):
+    return f"main/wals/{name[:16]}/{name}"
+
+
+def put(home, *names, **kw):
+    for name in names:
+        make_wal(home.incoming, name, **kw)
+    return home.archive()
+
+
+def test_damaged_on_the_way(archive, peer):
+    """Once is no matter; what comes so again is damaged, and not missing."""
+    put(archive, NAME)
+    body, headers = peer.objects[key(NAME)]
+    bad = Answer(200, body[:-1] + b"!", headers)
+    peer.then(None, bad)
+    got = archive.get(NAME)
+    assert got.returncode == 0 and got.stdout == wal_bytes(NAME)
+    assert "reading it once more" in archive.log_text()
+    peer.then(None, bad, bad)
+    got = archive.get(NAME)
+    assert got.returncode not in (0, 1) and got.stdout == b""
+    assert "what came has the MD5" in got.stderr
+
+
+def test_some_objects_say_nothing_of_the_store(archive, peer):
+    """It goes on being asked for the others."""
+    put(archive, *NAMES)
+    cold = {f"/bucket/{key(name)}" for name in NAMES[:4]}
+    for name in NAMES[4:7]:
+        body, headers = peer.objects[key(name)]
+        peer.objects[key(name)] = body[:-1] + b"!", headers
+    serve = peer.serve
+    peer.serve = lambda request: (
+        error(403, "InvalidObjectState") if request.path in cold else serve(request))
+    done = archive.walden("-f", "json", "verify", "main")
+    assert done.returncode != 0 and "not asking" not in done.stdout + done.stderr
+    problems = {p["first"]: p for p in json.loads(done.stdout)["main"]["problems"]}
+    for name in NAMES[:4]:
+        assert "InvalidObjectState" in problems[name]["text"]
+    for name in NAMES[4:7]:
+        assert problems[name]["kind"] == "damaged" and "the MD5" in problems[name]["text"]
+    assert "record at" in problems[NAMES[7]]["text"], "read, and found to be invented"
+    assert archive.get(NAMES[7]).stdout == wal_bytes(NAMES[7])
+    assert archive.get(NAME).returncode not in (0, 1)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from httppeer import Answer, S3Peer, error
+from httppeer import Answer, S3Peer, error, xml
 from wal import make_wal, segment_names, wal_bytes
 
 NAMES = segment_names(4000, 8)
@@ -74,3 +74,14 @@ def test_some_objects_say_nothing_of_the_store(archive, peer):
     assert "record at" in problems[NAMES[7]]["text"], "read, and found to be invented"
     assert archive.get(NAMES[7]).stdout == wal_bytes(NAMES[7])
     assert archive.get(NAME).returncode not in (0, 1)
+
+
+def test_an_answer_without_sense(archive, peer):
+    """It is no reason to call the WAL invalid that was being sent."""
+    archive.configure(cloud_part_size="5 MiB")
+    name = segment_names(100, 1, seg_size=16 << 20)[0]
+    peer.then(None, xml("<html>"))
+    done = put(archive, name, seg_size=16 << 20)
+    assert done.returncode == 1 and "no whole XML" in done.stderr
+    assert archive.waiting() == [name] and archive.rejected() == []
+    assert archive.archive().returncode == 0

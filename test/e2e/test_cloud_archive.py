@@ -116,7 +116,7 @@ def test_duplicates_of_another_compression(cloud_home, bucket):
 
 @pytest.mark.parametrize("theirs", ["", ".gz", ".bz2", ".xz"])
 def test_duplicates_of_others(cloud_home, bucket, theirs):
-    """Without our digest the contents are read; the line that is missing is added."""
+    """The contents are read, and the line that is missing is added."""
     pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[theirs]
     home, names = cloud_home, segment_names(FIRST, 2)
     home.configure(compression="zstd")

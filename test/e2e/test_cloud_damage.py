@@ -39,6 +39,90 @@ def put(home, *names, **kw):
     return home.archive()
 
 
+def bad_write(peer, *more):
+    """The next object that is written is another than was sent; then what `more` says."""
+    serve, answers = peer.serve, list(more)
+
+    def damaging(request):
+        if request.method == "PUT" and not peer.objects:
+            request.body = request.body[:-1] + b"!"
+            answer = serve(request)
+            return answers.pop(0) if answers else answer
+        return serve(request)
+
+    peer.serve = damaging
+
+
+def heals(home, peer):
+    """Once the bad copy is away the file is archived; the catalog has it once."""
+    assert home.waiting() == [NAME] and home.rejected() == []
+    peer.objects.clear()
+    peer.serve = S3Peer.serve.__get__(peer)
+    assert home.archive().returncode == 0
+    assert home.waiting() == [] and home.names() == [NAME]
+    assert home.get(NAME).stdout == wal_bytes(NAME)
+
+
+def says_damaged(done):
+    assert done.returncode == 1
+    assert f"the archived copy of '{NAME}' is damaged: it is not what was to be stored" in done.stderr
+
+
+def test_damaged_and_not_removable(archive, peer):
+    """The digest that travels with an object says what was sent, not what is there."""
+    bad_write(peer)
+    serve = peer.serve
+    peer.serve = lambda request: (
+        error(403, "AccessDenied") if request.method == "DELETE" else serve(request))
+    done = put(archive, NAME)
+    assert done.returncode == 1 and "it could not be removed" in done.stderr
+    for _ in range(2):
+        says_damaged(archive.archive())
+    heals(archive, peer)
+
+
+def test_damaged_and_the_answer_lost(archive, peer):
+    """The next try finds the key taken: by what nobody has compared."""
+    bad_write(peer, Answer(hang_up=True))
+    says_damaged(put(archive, NAME))
+    heals(archive, peer)
+
+
+def test_a_lost_answer_alone(archive, peer):
+    peer.then(None, Answer(serve_first=True, hang_up=True))
+    assert put(archive, NAME).returncode == 0
+    assert archive.waiting() == archive.rejected() == [] and archive.names() == [NAME]
+
+
+def test_a_duplicate_is_read(archive, peer):
+    """... in one request that says where it is, and one that hands it out."""
+    put(archive, *NAMES[:2])
+    peer.requests.clear()
+    assert put(archive, NAME).returncode == 0 and archive.waiting() == []
+    assert peer.methods() == ["GET", "GET"]
+    assert put(archive, NAME, seed=1).returncode == 1
+    assert len(archive.rejected()) == 1
+
+
+def test_a_good_file_waits_while_the_archived_one_cannot_be_read(archive, peer):
+    """By bytes that are not those of its checksum, or by where it was moved to."""
+    put(archive, NAME)
+    body, headers = peer.objects[key(NAME)]
+    peer.objects[key(NAME)] = body[:-1] + b"!", headers
+    for _ in range(2):
+        done = put(archive, NAME)
+        assert done.returncode == 1 and "what came has the MD5" in done.stderr
+    peer.objects[key(NAME)] = body, headers
+    serve = peer.serve
+    peer.serve = lambda request: (
+        error(403, "InvalidObjectState") if request.path.endswith(NAME) else serve(request))
+    done = archive.archive()
+    assert done.returncode == 1 and "restore it there first" in done.stderr
+    assert archive.waiting() == [NAME] and archive.rejected() == []
+    peer.serve = serve
+    assert archive.archive().returncode == 0 and archive.waiting() == []
+
+
 def test_damaged_on_the_way(archive, peer):
     """Once is no matter; what comes so again is damaged, and not missing."""
     put(archive, NAME)

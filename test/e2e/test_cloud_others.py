@@ -86,6 +86,25 @@ def test_deleted(archive, store):
     check_there(archive, names[12:])
 
 
+@pytest.mark.parametrize("store", ["azure"], indirect=True)
+def test_deleted_but_for_one_that_is_locked(archive, store):
+    """It is said to be there still, and removed once it may be."""
+    names = segment_names(FIRST, 4)
+    for name in names:
+        make_wal(archive.incoming, name)
+    assert archive.archive().returncode == 0
+    locked = store.keys()[1]
+    blob(store, locked, "PUT", "comp=lease", **{
+        "x-ms-lease-action": "acquire", "x-ms-lease-duration": "-1", "Content-Length": "0"})
+    done = archive.walden("delete-wals", "main", "--before", names[3])
+    assert done.returncode == 1 and names[1] in done.stderr and "LeaseIdMissing" in done.stderr
+    assert [key[-28:-4] for key in store.keys()] == [names[1], names[3]]
+    blob(store, locked, "PUT", "comp=lease", **{
+        "x-ms-lease-action": "break", "x-ms-lease-break-period": "0", "Content-Length": "0"})
+    assert archive.walden("delete-wals", "main", "--before", names[3]).returncode == 0
+    assert [key[-28:-4] for key in store.keys()] == [names[3]]
+
+
 def test_a_store_that_is_busy_costs_nothing_but_time(archive, store):
     names = segment_names(FIRST, 3)
     for name in names:
@@ -99,25 +118,6 @@ def test_a_store_that_is_busy_costs_nothing_but_time(archive, store):
     check_there(archive, names)
 
 
-THEIRS = pathlib.Path("/usr/bin")
-needs_azure = pytest.mark.skipif(
-    not os.access(THEIRS / "barman-cloud-wal-archive", os.X_OK)
-    or subprocess.run(["/usr/bin/python3", "-c", "import azure.storage.blob"], check=False,
-                      capture_output=True).returncode != 0,
-    reason="no barman-cli-cloud, or no python3-azure-storage, which is not installed for the tests: 550 MB")
-
-
-@pytest.fixture
-def clients(azure, workdir):
-    """clients(OURS): runs a cloud client of Walden's or of Barman's on the container."""
-    assert azure("create") == "done"
-
-    def made(ours):
-        def run(command, *words):
-            program = f"barman-cloud-{command}"
-            where = called(workdir, program) if ours else THEIRS / program
-            return execute([where, "--cloud-provider", "azure-blob-storage",
-                            f"{azure.url}/some/where", "main", *words],
 def damage(store, key):
     """The object is another, and the store believes in it."""
     if "azure" in store.name:
@@ -173,6 +173,25 @@ def test_damaged_as_the_answer_says(archive, store):
     waits_until_mended(archive, store, name)
 
 
+THEIRS = pathlib.Path("/usr/bin")
+needs_azure = pytest.mark.skipif(
+    not os.access(THEIRS / "barman-cloud-wal-archive", os.X_OK)
+    or subprocess.run(["/usr/bin/python3", "-c", "import azure.storage.blob"], check=False,
+                      capture_output=True).returncode != 0,
+    reason="no barman-cli-cloud, or no python3-azure-storage, which is not installed for the tests: 550 MB")
+
+
+@pytest.fixture
+def clients(azure, workdir):
+    """clients(OURS): runs a cloud client of Walden's or of Barman's on the container."""
+    assert azure("create") == "done"
+
+    def made(ours):
+        def run(command, *words):
+            program = f"barman-cloud-{command}"
+            where = called(workdir, program) if ours else THEIRS / program
+            return execute([where, "--cloud-provider", "azure-blob-storage",
+                            f"{azure.url}/some/where", "main", *words],
                            env={**azure.env, "HOME": str(workdir)})
 
         return run

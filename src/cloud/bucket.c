@@ -15,7 +15,8 @@ enum {
     CONNECT_MS = 10 * 1000,
     IDLE_MS = 60 * 1000,
     TOTAL_MS = 15 * 60 * 1000,
-    RETRIES = 6
+    RETRIES = 6,
+    EMPTY_MOST = 1000 /* pages of a listing: a store may walk over many keys that are removed */
 };
 
 static const Provider *const providers[] = {&s3_provider, &gcs_provider, &azure_provider};
@@ -202,7 +203,7 @@ static int
 list_pages(Listing *listing, ListPage *page, const char *start_after)
 {
     const Bucket *bucket = listing->bucket;
-    for (;;) {
+    for (int empty = 0; empty < EMPTY_MOST;) {
         AUTO(free) char *before = mem_dup(page->token);
         TRY(bucket->provider->list(bucket->store, listing->prefix, start_after, page,
                                    http_deadline(bucket->http)));
@@ -212,8 +213,11 @@ list_pages(Listing *listing, ListPage *page, const char *start_after)
         if (before && strcmp(before, page->token) == 0)
             return fail(ERR_DATA, "list '%s/%s': the store answers the same page again",
                         bucket->name, listing->prefix);
+        empty = page->count ? 0 : empty + 1;
         page_clear(page);
     }
+    return fail(ERR_DATA, "list '%s/%s': the store answers %d pages without an object, and no end",
+                bucket->name, listing->prefix, EMPTY_MOST);
 }
 
 int

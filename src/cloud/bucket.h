@@ -122,7 +122,8 @@ int upload_write(void *context, const void *data, size_t size); /* a Sink; conte
 enum { UPLOAD_EXISTS = 1 };
 int upload_finish(Upload *upload, const char *plain_sha256, int64_t *ret_size);
 
-/* Ends it; what was not finished leaves no trace, or parts that the store's own rules remove. */
+/* Ends it; what was not finished leaves no trace. Who dies before that leaves parts, which nobody
+ * sees: Azure and Google remove them after a week, S3 only where a rule of the bucket says so. */
 void upload_free(Upload *upload);
 AUTO_DEFINE(upload, Upload *, upload_free)
 

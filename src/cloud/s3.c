@@ -228,15 +228,14 @@ put_once(S3 *s3, const Content *content, const void *data, size_t size, int64_t 
     s3_write_headers(&request, content);
     if (conditional)
         s3_condition(&request);
-    else if (!content->replace) {
-        int taken = s3_look_before(s3, content->key, deadline);
-        if (taken != 0)
-            return taken;
-    }
+    request.looks = !conditional && !content->replace;
     request.body = data;
     request.body_size = size;
     request.sums_body = true;
-    TRY(s3_run(&request, deadline, &answer));
+    int result = s3_run(&request, deadline, &answer);
+    if (request.taken)
+        return UPLOAD_EXISTS;
+    TRY(result);
     if (answer.status == 200 || answer.status == 201)
         return verify_put(&request, content, &answer, deadline);
     if (conditional && answer.status == 412)

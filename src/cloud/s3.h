@@ -60,7 +60,10 @@ typedef struct S3Request {
     bool judges_200;   /* an error may come with the status 200 */
     int retries;       /* as Call's; set to -1 by s3_request */
     bool despite_stop; /* as HttpRequest's */
+    bool looks;        /* whether the key is free, before each try: where that is no condition */
     /* set by s3_run */
+    int looked;                        /* how often */
+    bool taken;                        /* it was not free, by which s3_run has failed */
     unsigned char sha256[SHA256_SIZE]; /* of the body */
     char payload[SHA256_HEX_ROOM];     /* the same, for the signature */
     unsigned char md5[MD5_SIZE];       /* of the body, if sums_body */

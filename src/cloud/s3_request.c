@@ -53,12 +53,24 @@ sum_headers(const S3Request *request, StrList *headers)
     strlist_addf(headers, "%s: %s", md5 ? "Content-MD5" : "X-Amz-Checksum-Sha256", text);
 }
 
+/* Again before each further try: somebody else may have written there meanwhile. */
+static int
+check_free(S3Request *request)
+{
+    int result = s3_look_before(request->s3, request->key, request->deadline);
+    request->looked++;
+    request->taken = result == UPLOAD_EXISTS;
+    return request->taken ? fail(ERR_BUSY, "there is such an object by now") : result;
+}
+
 static int
 prepare(void *context, HttpRequest *http)
 {
     S3Request *request = context;
     S3 *s3 = request->s3;
     AwsKeys keys = {0};
+    if (request->looks)
+        TRY(check_free(request));
     TRY(credentials_get(s3->credentials, request->deadline, &keys));
     aws_keys_done(&request->keys);
     request->keys = keys;
@@ -227,7 +239,8 @@ s3_run(S3Request *request, int64_t deadline, HttpAnswer *ret_answer)
                              .body = request->body,
                              .body_size = request->body_size,
                              .text_max = request->text_max,
-                             .despite_stop = request->despite_stop},
+                             .despite_stop = request->despite_stop,
+                             .once = request->looks},
                  .prepare = prepare,
                  .judge = judge,
                  .context = request,
@@ -276,7 +289,7 @@ s3_error_parse(const HttpAnswer *answer, S3Error *ret_error)
             *c = ' ';
 }
 
-/* What a DBA can do about it; the class is ERR_CONFIG for all of them but the last. */
+/* What a DBA can do about it. */
 static const struct {
     const char *code, *advice;
 } advices[] = {
@@ -292,8 +305,9 @@ static const struct {
     {"UserSuspended", "the store's administrator has suspended this user"},
     {"NoSuchBucket", "create the bucket, or check its name and the endpoint"},
     {"InvalidBucketName", "check the name of the bucket"},
-    {"NoSuchKey", NULL},
     {"InvalidStorageClass", "check the storage class"},
+    {"InvalidObjectState",
+     "it was moved to a storage class that is not read from; restore it there first"},
     {"QuotaExceeded", "the store has no more room for this user"},
 };
 
@@ -305,7 +319,7 @@ advise(const S3Error *error, int status)
         return;
     }
     for (size_t i = 0; i < COUNT_OF(advices); i++)
-        if (strcmp(advices[i].code, error->code) == 0 && advices[i].advice)
+        if (strcmp(advices[i].code, error->code) == 0)
             hint(-1, "%s", advices[i].advice);
     if (status >= 300 && status < 400)
         hint(-1, "redirections are not followed; check region and endpoint");
@@ -316,6 +330,8 @@ class_of(const S3Error *error, int status)
 {
     if (strcmp(error->code, "QuotaExceeded") == 0)
         return ERR_IO;
+    if (strcmp(error->code, "InvalidObjectState") == 0) /* says nothing of other objects */
+        return ERR_UNSUPPORTED;
     if (strcmp(error->code, "NoSuchBucket") == 0 || strcmp(error->code, "InvalidBucketName") == 0 ||
         strcmp(error->code, "InvalidStorageClass") == 0 || str_starts(error->code, "KMS."))
         return ERR_CONFIG;

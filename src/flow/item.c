@@ -273,9 +273,10 @@ check_unchanged(const Item *item)
     return 0;
 }
 
-/* Fills the put that was begun. The digest of the plain contents goes along with them, for
- * comparing a duplicate by one question; and where who encrypts cannot decrypt, it is all by which
- * one can be recognised. A source that is compressed already is decoded once more for it only then.
+/* Fills the put that was begun. The digest of the plain contents goes along with them: by it a
+ * damaged copy is told from another file, later; and where who encrypts cannot decrypt, it is all
+ * by which a duplicate can be recognised. A source that is compressed already is decoded once more
+ * for it only then.
  */
 static int
 transform(const Recipe *recipe, Coder **compressor, Stream stream, Item *item)

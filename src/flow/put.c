@@ -54,6 +54,8 @@ compare_remote(const Put *put)
     TRY(archive_need(put->server, REMOTE_MS, &store));
     Recipe recipe = put->recipe;
     recipe.store = store;
+    if (put->server->encryption)
+        recipe.cipher = cipher_find(put->server->encryption);
     return item_compare(&recipe, &put->item);
 }
 

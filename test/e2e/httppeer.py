@@ -105,6 +105,7 @@ class Peer:
     def _handler(peer):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def setup(self):
                 super().setup()
@@ -258,7 +259,9 @@ def xml(text):
 
 
 def listed(key, size=1):
-    return (f"<Contents><Key>{urllib.parse.quote(key)}</Key><Size>{size}</Size>"
+    """Quoted as Amazon does: a space is a plus. (Ceph and Swift write %20.)"""
+    quoted = urllib.parse.quote_plus(key, safe="/")
+    return (f"<Contents><Key>{quoted}</Key><Size>{size}</Size>"
             "<LastModified>2026-11-21T13:11:33.000Z</LastModified></Contents>")
 
 

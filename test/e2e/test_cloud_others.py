@@ -10,6 +10,7 @@ import subprocess
 import pytest
 
 from azurite import blob
+from gcsfake import crc32c, md5
 from home import execute
 from parcels import called
 from wal import make_wal, segment_names, wal_bytes
@@ -58,7 +59,7 @@ def test_there_and_back(archive, store):
 
 @pytest.mark.parametrize("part", [None, 256 << 10], ids=["whole", "in parts"])
 def test_duplicates(archive, part):
-    """Google's uploads in parts carry no digest: then the contents are read."""
+    """The contents are compared, whether a digest goes with them (not with Google's parts) or not."""
     if part:
         archive.configure(compression="none", cloud_part_size=part)
     names = segment_names(FIRST, 2)
@@ -85,6 +86,25 @@ def test_deleted(archive, store):
     check_there(archive, names[12:])
 
 
+@pytest.mark.parametrize("store", ["azure"], indirect=True)
+def test_deleted_but_for_one_that_is_locked(archive, store):
+    """It is said to be there still, and removed once it may be."""
+    names = segment_names(FIRST, 4)
+    for name in names:
+        make_wal(archive.incoming, name)
+    assert archive.archive().returncode == 0
+    locked = store.keys()[1]
+    blob(store, locked, "PUT", "comp=lease", **{
+        "x-ms-lease-action": "acquire", "x-ms-lease-duration": "-1", "Content-Length": "0"})
+    done = archive.walden("delete-wals", "main", "--before", names[3])
+    assert done.returncode == 1 and names[1] in done.stderr and "LeaseIdMissing" in done.stderr
+    assert [key[-28:-4] for key in store.keys()] == [names[1], names[3]]
+    blob(store, locked, "PUT", "comp=lease", **{
+        "x-ms-lease-action": "break", "x-ms-lease-break-period": "0", "Content-Length": "0"})
+    assert archive.walden("delete-wals", "main", "--before", names[3]).returncode == 0
+    assert [key[-28:-4] for key in store.keys()] == [names[3]]
+
+
 def test_a_store_that_is_busy_costs_nothing_but_time(archive, store):
     names = segment_names(FIRST, 3)
     for name in names:
@@ -96,6 +116,61 @@ def test_a_store_that_is_busy_costs_nothing_but_time(archive, store):
     assert archive.waiting() == archive.rejected() == []
     assert archive.names() == names
     check_there(archive, names)
+
+
+def damage(store, key):
+    """The object is another, and the store believes in it."""
+    if "azure" in store.name:
+        headers, _ = blob(store, key)
+        blob(store, key, "PUT", data=b"!" * 1000, **{
+            "x-ms-blob-type": "BlockBlob",
+            "x-ms-meta-waldensha256": headers["x-ms-meta-waldensha256"]})
+        return
+    there, data = store.server.buckets["wal"][key], b"!" * 1000
+    there.update({"": data, "size": "1000", "md5Hash": md5(data), "crc32c": crc32c(data)})
+
+
+def waits_until_mended(archive, store, name):
+    for _ in range(2):
+        done = archive.archive()
+        assert done.returncode == 1
+        assert f"the archived copy of '{name}' is damaged: it is not what was to be" in done.stderr
+    assert archive.waiting() == [name] and archive.rejected() == []
+    assert store("rm", *store.keys()) == "done"
+    assert archive.archive().returncode == 0 and archive.waiting() == []
+    check_there(archive, [name])
+
+
+def test_damaged_and_the_answer_lost(archive, store):
+    """The next try finds the key taken; the digest that came with the object says nothing."""
+    (name,) = segment_names(FIRST, 1)
+    make_wal(archive.incoming, name)
+
+    def damage_it():
+        damage(store, f"some/where/main/wals/{name[:16]}/{name}.zst")
+        store.server.fail(store.one_put, "lost")
+
+    store.server.fail(store.one_put, "after", damage_it)
+    waits_until_mended(archive, store, name)
+
+
+@pytest.mark.parametrize("store", ["google"], indirect=True)
+def test_damaged_as_the_answer_says(archive, store):
+    """What the store says it has is compared. The object stays there, and counts for nothing."""
+    (name,) = segment_names(FIRST, 1)
+    make_wal(archive.incoming, name)
+    keep = store.server.store
+
+    def damaging(bucket, key, *rest):
+        made = keep(bucket, key, *rest)
+        damage(store, key)
+        return made
+
+    store.server.store = damaging
+    done = archive.archive()
+    assert done.returncode == 1 and "the store has 1000 with" in done.stderr
+    store.server.store = keep
+    waits_until_mended(archive, store, name)
 
 
 THEIRS = pathlib.Path("/usr/bin")

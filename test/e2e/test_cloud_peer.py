@@ -155,7 +155,8 @@ def test_damaged_on_the_way(peer, tool):
     tool.put("k", DATA)
     body, headers = peer.objects["k"]
     peer.objects["k"] = (body[:-1] + b"\0" * (body[-1] != 0) + b"\1" * (body[-1] == 0), headers)
-    assert "what came has the MD5" in tool.get("k")
+    said = tool.get("k")
+    assert said.startswith("failed data: ") and "what came has the MD5" in said
 
 
 def test_missing_and_unknown_are_different(peer, tool):
@@ -244,6 +245,63 @@ def test_no_conditions(peer, tool):
     assert peer.objects["k"][0] == DATA
 
 
+def without_conditions(peer, then=None):
+    """A store that knows none; then(request) answers what is left to it, or None for as usual."""
+    serve = peer.serve
+
+    def old(request):
+        if "if-none-match" in request.headers:
+            return error(501, "NotImplemented")
+        return (then and then(request)) or serve(request)
+
+    peer.serve = old
+
+
+def busy_once(peer, key, method):
+    """... and is busy at the first try, in which time somebody else writes there."""
+    tries = []
+
+    def busy(request):
+        if request.method == method and "uploads" not in request.query:
+            tries.append(request)
+            if len(tries) == 1:
+                peer._store(key, b"theirs", {})
+                return slow_down("0")
+        return None
+
+    return busy
+
+
+def test_no_conditions_and_another_writer(peer, tool):
+    """What must not replace anything looks before each try, not before the first alone."""
+    without_conditions(peer, busy_once(peer, "k", "PUT"))
+    assert tool.put("k", DATA) == "exists"
+    assert peer.methods() == ["PUT", "HEAD", "PUT", "HEAD"]
+    assert peer.objects["k"][0] == b"theirs"
+    peer.requests.clear()
+    assert tool.put("k", DATA, replace=1) == "done"
+    assert peer.methods() == ["PUT"]
+
+
+def test_no_conditions_and_a_lost_answer(peer, tool):
+    peer.then(error(501, "NotImplemented"), None, Answer(serve_first=True, hang_up=True))
+    assert tool.put("k", DATA) == "exists", "it may be ours: whoever asked compares"
+    assert peer.objects["k"][0] == DATA and peer.methods().count("PUT") == 2
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["ignored", "unknown"])
+def test_parts_and_another_writer(peer, tool, known):
+    """The same when the parts are put together; some stores ignore the condition there."""
+    busy, serve = busy_once(peer, "k", "POST"), peer.serve
+    if known:
+        peer.serve = lambda request: busy(request) or serve(request)
+    else:
+        without_conditions(peer, busy)
+    assert tool.put("k", DATA * 40, part=5 * MB) == "exists"
+    assert peer.objects["k"][0] == b"theirs"
+    assert peer.methods()[-1] == "DELETE" and peer.parts is None
+
+
 def test_parts(peer, tool):
     big = DATA * 40
     assert tool("put", "k", tool.file("in", big), part=5 * MB) == [f"size {len(big)}", "done"]
@@ -310,7 +368,7 @@ def test_finish_of_less(peer, tool):
 
 def fill(peer, count=5):
     for i in range(count):
-        peer.objects[f"p/{i} &<é"] = (b"x" * i, {"ETag": '"e"'})
+        peer.objects[f"p/{i} +&<é"] = (b"x" * i, {"ETag": '"e"'})
     return sorted(peer.objects)
 
 
@@ -345,6 +403,21 @@ def test_listing_in_circles(peer, tool):
     assert "does not belong behind 'p/1'" in tool("list", "p/")[-1]
     peer.always(listing("", True, token))
     assert "the same page again" in tool("list", "p/")[-1]
+
+
+def test_listing_without_end(peer, tool):
+    """Ever new tokens and nothing behind them; a few empty pages are no matter."""
+    def page(entries=""):
+        token = f"<NextContinuationToken>{len(peer.requests)}</NextContinuationToken>"
+        return listing(entries, True, token)
+
+    peer.serve = lambda request: page()
+    assert "pages without an object" in tool("list", "p/")[-1]
+    peer.requests.clear()
+    peer.serve = lambda request: (
+        listing("") if len(peer.requests) > 40 else
+        page(listed(f"p/{len(peer.requests)}") if len(peer.requests) % 20 == 0 else ""))
+    assert tool.list("p/") == ["p/20", "p/40"]
 
 
 def test_listing_cut_by_the_connection(peer, tool):
@@ -404,6 +477,14 @@ def test_advice(peer, tool, status, code, advice):
     said = tool.put("k", DATA)
     assert said.startswith(f"failed config: write 's3://bucket/k': {code}")
     assert said.endswith(f"({advice})")
+
+
+def test_moved_to_where_nothing_is_read_from(peer, tool):
+    """Another object may be read: this says nothing of credentials, or of the store."""
+    peer.always(error(403, "InvalidObjectState"))
+    said = tool.get("k")
+    assert said.startswith("failed unsupported: read 's3://bucket/k': InvalidObjectState")
+    assert said.endswith("restore it there first)")
 
 
 def test_redirections_are_not_followed(peer, tool):

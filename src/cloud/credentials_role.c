@@ -153,7 +153,8 @@ static int
 sign_question(const AwsProfile *profile, const AwsKeys *keys, AwsQuestion *question)
 {
     const char *region = region_of(profile);
-    const SignV4 with = {.access_key = keys->access_key,
+    const SignV4 with = {.dialect = &sign_amazon,
+                         .access_key = keys->access_key,
                          .secret_key = keys->secret_key,
                          .region = region ? region : "us-east-1",
                          .service = "sts",

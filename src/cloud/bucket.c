@@ -35,6 +35,13 @@ bucket_is_url(const char *text)
     return provider_of(text) != NULL;
 }
 
+const char *
+bucket_provider(const char *url)
+{
+    const Provider *provider = provider_of(url);
+    return provider ? provider->name : "";
+}
+
 static int
 find_provider(const char *url, const char *name, const Provider **ret_provider)
 {

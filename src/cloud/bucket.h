@@ -55,6 +55,9 @@ AUTO_DEFINE(bucket, Bucket *, bucket_free)
 /* Is the text such a URL? */
 bool bucket_is_url(const char *text);
 
+/* Whose URL it is: "aws-s3", "azure-blob-storage" or "google-cloud-storage"; "" nobody's. */
+const char *bucket_provider(const char *url);
+
 /* The bucket for messages: "s3://BUCKET". */
 const char *bucket_name(const Bucket *bucket);
 

@@ -306,11 +306,19 @@ open_store(const char *url, const BucketSettings *settings, Http *http, Opened *
     return 0;
 }
 
+static char *
+place(const void *store)
+{
+    const GcsStore *gcs = store;
+    return mem_printf("%s/%s", gcs->origin, gcs->bucket);
+}
+
 const Provider gcs_provider = {
     .name = "google-cloud-storage",
     .is_url = is_url,
     .open = open_store,
     .close = close_store,
+    .place = place,
     .check = check,
     .create = create,
     .head = head,

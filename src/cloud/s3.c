@@ -263,6 +263,7 @@ const Provider s3_provider = {
     .is_url = s3_is_url,
     .open = s3_open,
     .close = s3_close,
+    .place = s3_place,
     .check = s3_check,
     .create = s3_create,
     .head = s3_head,

@@ -136,6 +136,7 @@ int s3_look_before(S3 *s3, const char *key, int64_t deadline);
 /* Provider's functions that are in files of their own. */
 int s3_open(const char *url, const BucketSettings *settings, Http *http, Opened *ret_opened);
 void s3_close(void *store);
+char *s3_place(const void *store);
 int s3_head(void *store, const char *key, int64_t deadline, ObjectInfo *ret_info);
 int
 s3_list(void *store, const char *prefix, const char *start_after, ListPage *page, int64_t deadline);

@@ -266,6 +266,14 @@ s3_close(void *store)
     arena_free(s3->arena);
 }
 
+char *
+s3_place(const void *store)
+{
+    const S3 *s3 = store;
+    const S3Place *place = s3->place;
+    return mem_printf("%s%s", place->origin, s3->path);
+}
+
 void
 s3_customer_headers(S3Request *request)
 {

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from home import WALDEN
+from httppeer import S3Peer
 from network import Network
 from pg import Postgres, give, owner, restored, short_directory
 from roundtrips import Distance
@@ -90,6 +91,34 @@ def test_ahead(cluster, bucket):
         assert far.methods()["PUT"] == 9
     assert bucket.keys() == sorted([key(history), *map(key, NAMES)])
     assert cluster.recorded() == NAMES[4:7], "of what is done, no longer than until the next time"
+
+
+@pytest.mark.parametrize("by", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "profile"])
+def test_another_store_by_the_environment(home, workdir, monkeypatch, by):
+    """The configuration is the same; what was sent ahead is in the store of before."""
+    monkeypatch.setenv("HOME", str(workdir))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "walaccess")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "walsecret")
+
+    def lead_to(peer):
+        if by != "profile":
+            return monkeypatch.setenv(by, peer.url)
+        (workdir / ".aws").mkdir(exist_ok=True)
+        return (workdir / ".aws/config").write_text(f"[default]\nendpoint_url = {peer.url}\n")
+
+    home.configure(wals_directory="s3://bucket")
+    cluster = Cluster(home, workdir)
+    cluster.add(*NAMES[:3])
+    with S3Peer() as first, S3Peer() as second:
+        lead_to(first)
+        cluster.archive(NAMES[0], 3)
+        assert len(first.objects) == 3
+        lead_to(second)
+        cluster.archive(NAMES[1], 3)
+        assert len(second.objects) == 2
+        asked = len(second.requests)
+        cluster.archive(NAMES[2])
+        assert len(second.requests) == asked
 
 
 def test_recycled(cluster, bucket):

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  * barman-cloud-wal-archive: brings one WAL file into an object store, for archive_command or as a
  * hook script of Barman's or ours, with Barman's options, keys and exit codes. Where Barman
- * overwrites, it compares: an object is never replaced. */
+ * overwrites, it compares. It makes one request, and so relies on the store to heed the condition
+ * that the key is free. */
 #include "command/cloud_client.h"
 
 #include "base/file.h"

@@ -36,6 +36,13 @@ bucket_is_url(const char *text)
     return provider_of(text) != NULL;
 }
 
+const char *
+bucket_provider(const char *url)
+{
+    const Provider *provider = provider_of(url);
+    return provider ? provider->name : "";
+}
+
 static int
 find_provider(const char *url, const char *name, const Provider **ret_provider)
 {
@@ -90,6 +97,25 @@ bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bucket
     *ret_prefix = opened.prefix;
     *ret_bucket = take(bucket);
     return 0;
+}
+
+int
+bucket_place(const char *url, const BucketSettings *settings, char **ret_place)
+{
+    const Provider *provider = NULL;
+    const HttpLimits none = {0};
+    Opened opened = {0};
+    TRY(find_provider(url, settings->provider, &provider));
+    Http *http = http_new(NULL, &none);
+    int result = provider->open(url, settings, http, &opened);
+    if (result == 0) {
+        *ret_place = provider->place(opened.store);
+        provider->close(opened.store);
+    }
+    free(opened.name);
+    free(opened.prefix);
+    http_free(http);
+    return result;
 }
 
 void

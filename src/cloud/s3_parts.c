@@ -24,7 +24,7 @@ s3_parts_begin(void *store, const Content *content, int64_t deadline, Parts *par
     AUTO(s3_request) S3Request request = s3_request(store, "write", "POST", content->key);
     AUTO(answer) HttpAnswer answer = {0};
     s3_query(&request, "uploads", "");
-    s3_write_headers(&request, content);
+    TRY(s3_write_headers(&request, content));
     TRY(s3_run(&request, deadline, &answer));
     if (answer.status != 200)
         return s3_failure(&request, &answer);
@@ -198,7 +198,8 @@ int
 s3_parts_finish(void *store, const Content *content, Parts *parts, int64_t deadline)
 {
     S3 *s3 = store;
-    bool conditional = !content->replace && !s3->no_conditions;
+    /* Google takes the condition here, and does not heed it. */
+    bool conditional = !content->replace && !s3->no_conditions && !s3->google;
     Completion completion = COMPLETION_DONE;
     TRY(complete(s3, content, parts, conditional, deadline, &completion));
     if (completion == COMPLETION_UNKNOWN) {

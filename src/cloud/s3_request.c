@@ -4,7 +4,6 @@
 #include "cloud/s3.h"
 
 #include "cloud/retry.h"
-#include "cloud/sign_v4.h"
 #include "cloud/xml.h"
 
 #include <unistd.h>
@@ -39,6 +38,21 @@ s3_object_name(const S3 *s3, const char *key)
     return key ? mem_printf("%s/%s", s3->name, key) : mem_dup(s3->name);
 }
 
+void
+s3_add_header(const S3 *s3, const char *name, const char *value, StrList *headers)
+{
+    if (value)
+        strlist_addf(headers, "%s%s: %s", s3->dialect->headers, name, value);
+}
+
+const char *
+s3_header(const S3 *s3, const char *name, const HttpAnswer *answer)
+{
+    char full[64];
+    snprintf(full, sizeof(full), "%s%s", s3->dialect->headers, name);
+    return http_header(answer, full);
+}
+
 /* Under an object lock stores want one of these. The SHA-256 is there anyway, and is kept with the
  * object. */
 static void
@@ -50,7 +64,10 @@ sum_headers(const S3Request *request, StrList *headers)
     AUTO(free)
     char *text =
         md5 ? base64_format(request->md5, MD5_SIZE) : base64_format(request->sha256, SHA256_SIZE);
-    strlist_addf(headers, "%s: %s", md5 ? "Content-MD5" : "X-Amz-Checksum-Sha256", text);
+    if (md5)
+        strlist_addf(headers, "Content-MD5: %s", text);
+    else
+        s3_add_header(request->s3, "checksum-sha256", text, headers);
 }
 
 /* Again before each further try: somebody else may have written there meanwhile. */
@@ -92,13 +109,13 @@ prepare(void *context, HttpRequest *http)
         fetch_headers(request->fetch, &http->headers);
     if (request->sums_body)
         sum_headers(request, &http->headers);
-    strlist_addf(&http->headers, "X-Amz-Content-Sha256: %s", request->payload);
-    if (keys.session_token)
-        strlist_addf(&http->headers, "X-Amz-Security-Token: %s", keys.session_token);
-    const SignV4 with = {.access_key = keys.access_key,
+    s3_add_header(s3, "content-sha256", request->payload, &http->headers);
+    s3_add_header(s3, "security-token", keys.session_token, &http->headers);
+    const SignV4 with = {.dialect = s3->dialect,
+                         .access_key = keys.access_key,
                          .secret_key = keys.secret_key,
                          .region = place->region,
-                         .service = "s3",
+                         .service = s3->google ? "storage" : "s3",
                          .now = time(NULL)};
     return sign_v4(&with, request->method, place->host, path.data, str_text(&query),
                    request->payload, &http->headers);
@@ -281,7 +298,7 @@ s3_error_parse(const HttpAnswer *answer, S3Error *ret_error)
     *ret_error = (S3Error){0};
     if (answer->text.length)
         (void)xml_parse(answer->text.data, answer->text.length, on_error_element, ret_error);
-    const char *region = http_header(answer, "x-amz-bucket-region");
+    const char *region = http_header(answer, "x-amz-bucket-region"); /* Google has none */
     if (region)
         snprintf(ret_error->region, sizeof(ret_error->region), "%s", region);
     for (char *c = ret_error->message; *c; c++)

@@ -25,6 +25,7 @@ class Request:
     query: dict
     headers: dict  # names in lower case
     body: bytes
+    target: str = ""  # path and query as they came
 
 
 @dataclasses.dataclass
@@ -118,7 +119,7 @@ class Peer:
                 query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 request = Request(
-                    self.command, urllib.parse.unquote(url.path), query, headers, body
+                    self.command, urllib.parse.unquote(url.path), query, headers, body, self.path
                 )
                 self._send(peer.answer(request))
 

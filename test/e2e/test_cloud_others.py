@@ -10,8 +10,9 @@ import subprocess
 import pytest
 
 from azurite import blob
-from gcsfake import crc32c, md5
+from gcsfake import GcsFake, crc32c, md5
 from home import execute
+from httppeer import S3Peer
 from parcels import called
 from wal import make_wal, segment_names, wal_bytes
 
@@ -216,3 +217,63 @@ def test_barmans_cloud_clients_and_ours_in_azure(clients, azure, workdir, ours):
     _, tags = blob(azure, key, "GET", "comp=tags")
     assert dict(re.findall("<Key>(.*?)</Key><Value>(.*?)</Value>", tags)) == {
         "server": "main", "kind of": "wal file"}
+
+
+# Of barman-cloud-wal-archive; each provider has its own among them.
+EVERYTHING = [
+    "--tags", "server,main", "--encryption", "aws:kms", "--sse-kms-key-id", "amazons-key",
+    "--encryption-scope", "azures-scope", "--max-block-size", "1MB", "--max-concurrency", "2",
+    "--max-single-put-size", "256KB", "--kms-key-name", "googles-key", "--read-timeout", "30"]
+
+
+def archived_with_everything(workdir, url, *more, env):
+    client = called(workdir, "barman-cloud-wal-archive")
+    source = make_wal(workdir, segment_names(FIRST, 1)[0])
+    done = execute([client, *EVERYTHING, *more, url, "main", source],
+                   env={**os.environ, **env, "HOME": str(workdir)})
+    assert done.returncode == 0, done.stderr
+
+
+def test_options_of_others_do_nothing_in_s3(workdir):
+    (workdir / ".aws").mkdir()
+    (workdir / ".aws/credentials").write_text(
+        "[wal]\naws_access_key_id = walaccess\naws_secret_access_key = x\n")
+    with S3Peer() as peer:
+        archived_with_everything(
+            workdir, "s3://bucket/p", "--endpoint-url", peer.url, "-P", "wal",
+            "--azure-credential", "azure-cli", env={"AWS_ACCESS_KEY_ID": "b", "AWS_SECRET_ACCESS_KEY": "b"})
+        (put,) = peer.requests  # and so not in parts
+    assert put.headers["x-amz-server-side-encryption-aws-kms-key-id"] == "amazons-key"
+    assert "Credential=walaccess/" in put.headers["authorization"]
+
+
+def test_options_of_others_do_nothing_in_azure(workdir, azure):
+    assert azure("create") == "done"
+    archived_with_everything(workdir, f"{azure.url}/p", "--endpoint-url", "http://127.0.0.1:1",
+                             "-P", "nobody", env=azure.env)
+    scopes = {headers["x-ms-encryption-scope"] for headers in azure.server.headers
+              if "x-ms-encryption-scope" in headers}
+    assert scopes == {"azures-scope"}
+    assert any("comp=blocklist" in request for request in azure.server.requests)
+
+
+def test_amazons_key_is_no_scope_of_azure(workdir, azure):
+    assert azure("create") == "done"
+    client = called(workdir, "barman-cloud-wal-archive")
+    done = execute([client, "-e", "aws:kms", "--sse-kms-key-id", "key", f"{azure.url}/p", "main",
+                    make_wal(workdir, segment_names(FIRST, 1)[0])],
+                   env={**os.environ, **azure.env, "HOME": str(workdir)})
+    assert done.returncode == 0, done.stderr
+    assert not any("x-ms-encryption-scope" in headers for headers in azure.server.headers)
+
+
+def test_options_of_others_do_nothing_in_google(workdir):
+    fake = GcsFake(workdir, anonymous=True)
+    fake.buckets["wal"] = {}
+    archived_with_everything(
+        workdir, "gs://wal/p", "--endpoint-url", "http://127.0.0.1:1", "-P", "nobody",
+        "--azure-credential", "azure-cli", env={"STORAGE_EMULATOR_HOST": fake.host})
+    (there,) = fake.buckets["wal"].values()
+    assert there["kmsKeyName"].startswith("googles-key/")
+    assert not any("upload_id=" in request for request in fake.requests)
+    fake.close()

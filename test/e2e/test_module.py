@@ -17,10 +17,12 @@ from home import BUILT, ROOT, WALDEN, Home, execute, reachable
 from pg import Postgres, as_owner, bindir, give, owner, restored
 from majors import MAJORS, cluster
 from parcels import called, let_serve, needs_client
-from support import wait_for
+from support import started, wait_for
 from wal import MIB
 
 PATIENCE = 90  # after three failures PostgreSQL may rest for a minute
+GRACE = 10  # what the module grants a helper at a shutdown
+ARCHIVED = "SELECT last_archived_wal FROM pg_stat_archiver;"
 BUILT_MODULE = BUILT.parent / "src/pgmodule/walden_archive.so"
 MODULE = reachable(BUILT_MODULE)
 
@@ -382,8 +384,34 @@ def test_helper_fails(workdir):
         assert archiver(server) == pid
 
 
+def asked(session, query):
+    """The answer to a client that stays, one line."""
+    session.stdin.write(query + "\n")
+    session.stdin.flush()
+    return session.stdout.readline().strip()
+
+
+def test_smart_shutdown(workdir):
+    """It waits for the sessions, which may write for hours: until they have ended, archiving goes on."""
+    helper = script(workdir, "sleep 0.2")  # a look at the server is taken meanwhile
+    settings = {"mode": "put-wal", "host": "backup", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        client = [bindir() / "psql", "-XAtq", "-d", server.conninfo]
+        with started(client, stdin=subprocess.PIPE, text=True) as session:
+            assert asked(session, "SELECT 1;") == "1"
+            server.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            while time.monotonic() < began + GRACE + 3:
+                asked(session, "SELECT pg_logical_emit_message(true, 'x', 'y');")
+                latest = asked(session, "SELECT pg_walfile_name(pg_switch_wal());")
+                wait_for(lambda name=latest: asked(session, ARCHIVED) >= name, 30)
+            assert asked(session, "SELECT failed_count FROM pg_stat_archiver;") == "0"
+        server.stop("smart")
+    assert ready(server) == [] and "WARNING" not in server.log.read_text()
+
+
 def test_helper_hangs(workdir):
-    """It never keeps the server from shutting down, and does not outlive it."""
+    """It never keeps the server from shutting down, does not outlive it, and that is told, once."""
     helper = script(workdir, f"echo $$ >{workdir}/pid; sleep 1000")
     give(workdir)
     settings = {"mode": "object-store", "server": "main", "program": helper}
@@ -394,6 +422,7 @@ def test_helper_hangs(workdir):
         server.stop("fast")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert server.log.read_text().count("was ended, because the server shuts down") == 1
 
 
 @pytest.mark.parametrize(("settings", "lacks"), [

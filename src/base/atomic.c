@@ -160,6 +160,16 @@ atomic_publish(AtomicFile *file)
     return fail_errno("publish '%s'", path);
 }
 
+void
+atomic_withdraw(const AtomicFile *file)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", file->dir, file->name);
+    struct stat ours, there;
+    if (fstat(file->fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+        ours.st_ino == there.st_ino)
+        unlink(path);
+}
+
 int
 atomic_replace(AtomicFile *file)
 {

@@ -134,7 +134,10 @@ must_stop_helper(void)
 static Relay
 relay_of_settings(void)
 {
-    return (Relay){.road = mode == MODE_PUT_WAL ? RELAY_PUT_WAL : RELAY_OBJECT_STORE,
+    static const RelayRoad roads[] = {[MODE_DIRECTORY] = RELAY_NONE,
+                                      [MODE_PUT_WAL] = RELAY_PUT_WAL,
+                                      [MODE_OBJECT_STORE] = RELAY_OBJECT_STORE};
+    return (Relay){.road = roads[mode],
                    .program = program,
                    .config_file = config_file,
                    .server = server_name,
@@ -169,6 +172,8 @@ bring(const char *file, const char *path)
         return relay_file(&relay, path);
     }
     push.segment_size = (uint32_t)wal_segment_size;
+    push.program = relay_of_settings();
+    push.beside.cluster = GetSystemIdentifier();
     int result = push_to(&push, incoming_wals_directory);
     return result == 0 ? push_file(&push, file, path) : result;
 }
@@ -195,7 +200,11 @@ archive(const char *file, const char *path)
         ereport(WARNING, (errmsg("could not archive \"%s\": out of memory", file)));
         return false;
     }
-    if (bring(file, path) == 0)
+    int result = bring(file, path);
+    if (push.beside.notice[0])
+        ereport(WARNING, (errmsg("%s", push.beside.notice)));
+    push.beside.notice[0] = '\0';
+    if (result == 0)
         return true;
     const Error *error = error_last();
     if (error->class == ERR_STOPPED)

@@ -149,6 +149,24 @@ def test_offered_again_and_different(site, workdir):
         assert same(server, site.incoming, third)
 
 
+def test_what_cannot_be_compared(site, workdir):
+    """Archived already, compressed, and walden is not there to be asked: it is brought, that is told,
+    and the archiver finds out."""
+    site.configure(compression="zstd")
+    with server_of(workdir, site.incoming) as server:
+        name = server.fill_segment()
+        server.wait_archived(name)
+        archive(site)
+        mark = server.data / "pg_wal/archive_status" / f"{name}.done"
+        mark.rename(mark.with_suffix(".ready"))
+        second = server.fill_segment()
+        server.wait_archived(second)
+        said(server, f"'{name}' is archived already, compressed or encrypted")
+        assert site.waiting() == [name, second] and counted(server, "failed") == 0
+        archive(site)
+        assert site.waiting() == site.rejected() == [] and site.names().count(name) == 1
+
+
 def test_disk_full(site, disk, workdir):
     place = disk("small", 3 * 1024 + 512)
     give(place.path)

@@ -273,7 +273,7 @@ become_tied(const ProcSpec *spec, const int pipes[2][2], pid_t parent, char *con
         dup2(pipes[1][1], STDERR_FILENO) < 0 || prctl(PR_SET_PDEATHSIG, signal_to_end(spec)) < 0 ||
         getppid() != parent)
         return; /* who has died meanwhile sends no signal */
-    execve(spec->argv[0], (char *const *)spec->argv, environment);
+    execvpe(spec->argv[0], (char *const *)spec->argv, environment);
 }
 
 /* What posix_spawn cannot do. An error of exec comes back through a pipe that exec closes. */

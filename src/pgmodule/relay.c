@@ -79,6 +79,7 @@ run(const Relay *relay, ProcSpec *spec)
     int status = 0;
     spec->stdin_fd = spec->stdout_fd = -1;
     spec->stop = relay->stop;
+    spec->tied = true;
     TRY(proc_run(spec, &status));
     if (status == 0)
         return 0;

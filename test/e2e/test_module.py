@@ -3,6 +3,7 @@
 and what it refuses costs PostgreSQL nothing but a warning."""
 
 import os
+import pathlib
 import random
 import re
 import shutil
@@ -441,6 +442,35 @@ def test_helper_hangs(workdir):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert server.log.read_text().count("was ended, because the server shuts down") == 1
+
+
+def alive(pid):
+    """And not only waiting to be reaped."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("death", ["killed", "immediate"])
+def test_archiver_dies(workdir, death):
+    """Its helper ends with it, and the next archiver brings the file."""
+    program = script(workdir, f"[ -e {workdir}/go ] && exit; echo $$ >{workdir}/pid; exec sleep 1000")
+    settings = {"mode": "object-store", "server": "main", "program": program}
+    give(workdir)
+    with by_helper(workdir, **settings) as server:
+        name = server.switch_wal()
+        wait_for(lambda: (workdir / "pid").exists() and (workdir / "pid").read_text().strip(), PATIENCE)
+        helper = int((workdir / "pid").read_text())
+        (workdir / "go").touch()
+        assert alive(helper)
+        if death == "killed":
+            os.kill(int(archiver(server)), signal.SIGKILL)
+        else:
+            server.stop("immediate")
+        wait_for(lambda: not alive(helper), 5, "the end of the helper")
+        server.start()
+        server.wait_archived(name, PATIENCE)
 
 
 @pytest.mark.parametrize(("settings", "lacks"), [

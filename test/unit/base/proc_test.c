@@ -201,7 +201,7 @@ test_end_signal(void **state)
     AUTO(str) Str output = {0};
     int status = 0;
     const char *const argv[] = {
-        "/bin/sh", "-c",
+        "sh", "-c", /* found through PATH */
         "trap 'echo asked; kill $!; exit' INT; echo \"$WALDEN_UNIT\"; sleep 100 & wait", NULL};
     for (int tied = 0; tied < 2; tied++) {
         AUTO(strlist) StrList env = {0};

@@ -2,6 +2,7 @@
 """The archive module in a real PostgreSQL: what it acknowledges is in incoming/, whoever dies when,
 and what it refuses costs PostgreSQL nothing but a warning."""
 
+import contextlib
 import os
 import pathlib
 import random
@@ -9,19 +10,18 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
 
 from home import BUILT, ROOT, WALDEN, Home, execute, reachable
+from killing import PATIENCE, archiver, kill_at_random, writing
 from pg import Postgres, as_owner, bindir, give, owner, restored
 from majors import MAJORS, cluster
-from parcels import called, let_serve, needs_client
+from parcels import Far, called, let_serve, needs_client
 from support import started, wait_for
 from wal import MIB
 
-PATIENCE = 90  # after three failures PostgreSQL may rest for a minute
 GRACE = 10  # what the module grants a helper at a shutdown
 ARCHIVED = "SELECT last_archived_wal FROM pg_stat_archiver;"
 BUILT_MODULE = BUILT.parent / "src/pgmodule/walden_archive.so"
@@ -50,10 +50,6 @@ def server_of(workdir, directory, **settings):
         workdir / "pg", archive_mode="on", archive_library=MODULE, max_wal_size="2GB", **settings,
         **to(directory),
     )
-
-
-def archiver(server):
-    return server.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'")
 
 
 def counted(server, what):
@@ -201,45 +197,24 @@ def test_settings(site, workdir):
         assert same(server, site.incoming, name)
 
 
-def writes_until(server, stop):
-    """Segments one after the other, whatever happens to the server."""
-    while not stop.is_set():
-        done = server.sql(
-            "SELECT pg_logical_emit_message(false, 'x', repeat(random()::text, 3000)), pg_switch_wal()"
-            " FROM generate_series(1, 3)", check=False,
-        )
-        if done.returncode != 0:
-            stop.wait(0.05)
-
-
 def test_kills(site, workdir):
     """The archiver, or all of the server, is killed at random moments, two dozen times. Nothing that
     PostgreSQL holds for archived is missing or damaged, and nothing is in the way afterwards."""
     moments = random.Random(15)
-    stop = threading.Event()
     with server_of(workdir, site.incoming, restart_after_crash="on") as server:
         first = server.fill_segment()
-        writer = threading.Thread(target=writes_until, args=(server, stop))
-        writer.start()
-        try:
+        with writing(server):
             for turn in range(24):
                 time.sleep(moments.uniform(0.05, 0.4))
                 if turn % 2:
                     server.kill_all()
                     server.start(PATIENCE)
                     continue
-                pid = wait_for(lambda: server.sql(
-                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'", check=False
-                ).stdout.strip(), PATIENCE)
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                pid = wait_for(lambda: archiver(server), PATIENCE)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                 if turn % 3 == 0:
                     archive(site)  # some have gone on by the time they are offered again
-        finally:
-            stop.set()
-            writer.join()
         wait_for(server.ready, PATIENCE)
         last = server.fill_segment()
         wait_for(lambda: ready(server) == [], PATIENCE)
@@ -318,7 +293,7 @@ def test_under_valgrind(site, workdir):
         (site.incoming / taken).unlink()
         server.wait_archived(server.fill_segment(), PATIENCE)
         pid = archiver(server)
-    found = (logs / pid).read_text()
+    found = (logs / str(pid)).read_text()
     ours = re.compile(r"\(module\.c:|walden_archive")  # with debug information, and without
     problems = [text for text in found.split(f"=={pid}== \n") if ours.search(text)]
     assert not problems, "\n".join(problems)
@@ -356,6 +331,47 @@ def test_object_store(workdir, bucket):
         server.wait_archived(last)
         assert counted(server, "failed") == 0
     assert sorted(key.rsplit("/", 1)[1] for key in bucket.keys() if last in key) == [f"{last}.zst"]
+
+
+def segments(names):
+    """Those of a timeline, without a gap."""
+    found = sorted(name for name in names if len(name) == 24)
+    assert found == [following(name) for name in [f"{int(found[0], 16) - 1:024X}", *found[:-1]]]
+    return found
+
+
+def test_object_store_and_kills(workdir, bucket):
+    """Of helpers, and of all of the server: nothing that counts as archived is missing."""
+    home = Home(workdir / "home", wals_directory=f"{bucket.url}/a", cloud_endpoint_url=bucket.server.url)
+    home.globals["barman_user"] = owner()
+    home.configure()
+    give(home.path, home.directory, *home.directory.iterdir())
+    settings = {"mode": "object-store", "config_file": home.conf, "server": "main", "program": WALDEN}
+    with by_helper(workdir, **settings) as server:
+        kill_at_random(server, 6)
+        last = server.switch_wal()
+        wait_for(lambda: ready(server) == [], PATIENCE)
+        assert "other content" not in server.log.read_text(errors="replace")
+    names = segments(key.rsplit("/", 1)[1] for key in bucket.keys())
+    assert names[-1] >= last
+    assert all(len(home.get(name).stdout) == MIB for name in names)
+
+
+def test_put_wal_and_kills(site, workdir):
+    """The same for another host's incoming/."""
+    far = Far(workdir, site)
+    helper = script(workdir, f'PATH={far.env["PATH"]} exec {called(workdir, "barman-wal-archive")} "$@"')
+    settings = {"mode": "put-wal", "host": "backup", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        kill_at_random(server, 7)
+        last = server.switch_wal()
+        wait_for(lambda: ready(server) == [], PATIENCE)
+        assert "other content" not in server.log.read_text(errors="replace")
+    archive(site)
+    assert site.waiting() == site.rejected() == []
+    assert segments(site.names())[-1] >= last
+    done = execute(as_owner(WALDEN, "-c", site.conf, "verify", "main"))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_put_wal(workdir):
@@ -465,7 +481,7 @@ def test_archiver_dies(workdir, death):
         (workdir / "go").touch()
         assert alive(helper)
         if death == "killed":
-            os.kill(int(archiver(server)), signal.SIGKILL)
+            os.kill(archiver(server), signal.SIGKILL)
         else:
             server.stop("immediate")
         wait_for(lambda: not alive(helper), 5, "the end of the helper")

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from home import BUILT, WALDEN, Home, execute, reachable
+from killing import PATIENCE, kill_at_random
 from parcels import Far, called
 from pg import Postgres, archive_command, as_owner, give, owner, restored
 from support import wait_for
@@ -194,3 +195,17 @@ def test_another_cluster(site, workdir, road):
         assert failures(server) == 0
     archive(site)
     assert site.rejected() == []
+
+
+def test_put_wal_and_kills(site, workdir):
+    """Of its client, of put-wal and of all of the server: what counts as archived is there, and nothing
+    is in the way afterwards. (Of the module's roads see test_module.py.)"""
+    with Postgres(workdir / "pg", archive_mode="on", **settings("put-wal", workdir, site)) as server:
+        kill_at_random(server, 8)
+        last = server.fill_segment()
+        server.wait_archived(last, PATIENCE)
+        assert "other content" not in server.log.read_text(errors="replace")
+    archive(site)
+    assert site.waiting() == site.rejected() == [] and site.names()[-1] >= last
+    done = execute(as_owner(WALDEN, "-c", site.conf, "verify", "main"))
+    assert done.returncode == 0, done.stdout + done.stderr

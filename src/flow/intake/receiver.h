@@ -15,6 +15,10 @@ typedef struct ReceiverSpec {
     /* The archived segment that comes last before this name, "" without any; room for
      * WAL_NAME_ROOM. NULL: nobody knows. */
     int (*find_archived)(void *context, const char *before, char *ret_name);
+    /* The plain contents of a file of the archive, which may be a copy: the archive may have it
+     * compressed and encrypted. HELD_NONE (held.h): it has none of this name. NULL: there is no
+     * archive to look into. */
+    int (*open_archived)(void *context, const char *name, int *ret_fd);
     void *context;
     /* How far WAL is in the files of the directory; often, and must be quick. NULL: nobody cares.
      * Not with receiver = pg_receivewal. */

@@ -42,6 +42,7 @@ struct WalWriter {
 
     /* The owner's */
     Segment segment;
+    Seam *seam; /* NULL as soon as what comes is known to belong there */
     Lsn at, flushed;
     size_t group; /* items that are left of those that were there when the last sync ended */
 
@@ -68,9 +69,12 @@ static void
 tell(WalWriter *writer)
 {
     pthread_mutex_lock(&writer->mutex);
-    bool news = writer->flushed != writer->progress.flushed && writer->owner == OWNER_THREAD;
+    bool news = (writer->flushed != writer->progress.flushed ||
+                 writer->progress.proven == (writer->seam != NULL)) &&
+                writer->owner == OWNER_THREAD;
     writer->progress.written = writer->at;
     writer->progress.flushed = writer->flushed;
+    writer->progress.proven = !writer->seam;
     pthread_mutex_unlock(&writer->mutex);
     if (news)
         wake(writer);
@@ -92,6 +96,18 @@ forget_older(const WriterSpec *spec, Lsn end)
     segment_forget(spec->directory, name);
 }
 
+/* Before anything of it is written. */
+static int
+hold_against_seam(WalWriter *writer, const char *data, size_t size)
+{
+    int result = writer->seam ? seam_feed(writer->seam, data, size) : 0;
+    if (result != SEAM_HOLDS)
+        return result;
+    writer->seam = NULL;
+    segment_prove(&writer->segment);
+    return 0;
+}
+
 static int
 write_item(WalWriter *writer, const char *data, size_t size)
 {
@@ -100,8 +116,9 @@ write_item(WalWriter *writer, const char *data, size_t size)
     while (size > 0) {
         if (segment->fd < 0)
             TRY(segment_open(spec->directory, spec->timeline, writer->at, spec->segment_size,
-                             spec->begins, segment));
+                             spec->begins, writer->seam != NULL, segment));
         size_t room = segment->size - segment->filled, part = size < room ? size : room;
+        TRY(hold_against_seam(writer, data, part));
         if (part <= OWN_HANDS_BYTES && spec->synchronous)
             TRY(segment_prepare(segment, part));
         TRY(segment_write(segment, data, part));
@@ -265,7 +282,9 @@ writer_start(const WriterSpec *spec, WalWriter **ret_writer)
     writer->spec = *spec;
     writer->segment.fd = -1;
     writer->at = writer->flushed = spec->start;
-    writer->progress = (WriterProgress){.written = spec->start, .flushed = spec->start};
+    writer->seam = spec->seam;
+    writer->progress =
+        (WriterProgress){.written = spec->start, .flushed = spec->start, .proven = !spec->seam};
     pthread_mutex_init(&writer->mutex, NULL);
     clock_condition_init(&writer->work);
     pthread_cond_init(&writer->calm, NULL);

@@ -31,6 +31,7 @@ typedef struct Item {
     void *memory;
     const char *data;
     size_t size;
+    bool at_once; /* of one that is taken: it will be synced at once */
 } Item;
 
 struct WalWriter {
@@ -109,7 +110,7 @@ hold_against_seam(WalWriter *writer, const char *data, size_t size)
 }
 
 static int
-write_item(WalWriter *writer, const char *data, size_t size)
+write_item(WalWriter *writer, const char *data, size_t size, bool at_once)
 {
     const WriterSpec *spec = &writer->spec;
     Segment *segment = &writer->segment;
@@ -119,7 +120,7 @@ write_item(WalWriter *writer, const char *data, size_t size)
                              spec->begins, writer->seam != NULL, segment));
         size_t room = segment->size - segment->filled, part = size < room ? size : room;
         TRY(hold_against_seam(writer, data, part));
-        if (part <= OWN_HANDS_BYTES && spec->synchronous)
+        if (part <= OWN_HANDS_BYTES && at_once)
             TRY(segment_prepare(segment, part));
         TRY(segment_write(segment, data, part));
         writer->at += part;
@@ -153,6 +154,7 @@ next_work(WalWriter *writer, Item *ret_item)
         return sync ? WORK_SYNC : WORK_NONE;
     writer->group = writer->group ? writer->group - 1 : writer->count - 1;
     *ret_item = writer->items[writer->first];
+    ret_item->at_once = writer->spec.synchronous; /* which may change once the mutex is free */
     writer->first = (writer->first + 1) % QUEUE_ITEMS;
     writer->count--;
     writer->bytes -= ret_item->size;
@@ -167,7 +169,7 @@ static int
 do_work(WalWriter *writer, Work work, const Item *item)
 {
     if (work == WORK_WRITE) {
-        int result = write_item(writer, item->data, item->size);
+        int result = write_item(writer, item->data, item->size, item->at_once);
         writer->spec.release(item->memory);
         return result;
     }
@@ -309,7 +311,7 @@ writer_push(WalWriter *writer, void *memory, const char *data, size_t size)
     bool fits = writer->count < QUEUE_ITEMS && (writer->count == 0 || writer->bytes < QUEUE_BYTES);
     if (fits) {
         size_t last = (writer->first + writer->count) % QUEUE_ITEMS;
-        writer->items[last] = (Item){memory, data, size};
+        writer->items[last] = (Item){.memory = memory, .data = data, .size = size};
         writer->count++;
         writer->bytes += size;
         if (!writer->spec.synchronous)

@@ -79,6 +79,17 @@ conninfo_parse(const char *text, PgKind kind, const char *application, Arena *ar
     return 0;
 }
 
+int
+pg_conninfo_application(const char *conninfo, const char *application, Arena *arena,
+                        const char **ret_name)
+{
+    Conninfo parsed;
+    TRY(conninfo_parse(conninfo, PG_SQL, application, arena, &parsed));
+    const char *name = value_of(&parsed, "application_name");
+    *ret_name = name ? name : "";
+    return 0;
+}
+
 static void
 append_setting(Str *text, const char *name, const char *value)
 {

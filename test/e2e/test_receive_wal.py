@@ -595,6 +595,25 @@ def test_synchronous(site, server):
             server.reload()
 
 
+def test_synchronous_under_another_name(site, server):
+    """The connection string's application_name is what the server knows us by."""
+    point_to(site, server)
+    site.configure(streaming_conninfo=server.conninfo + " application_name=other")
+    server.configure(synchronous_standby_names="other", synchronous_commit="remote_write")
+    server.sql("CREATE TABLE s (i int)")
+    server.reload()
+    with receiver(site):
+        wait_for(lambda: streaming(server, "other"))
+        begun = time.monotonic()
+        server.sql("SET synchronous_commit = on; INSERT INTO s VALUES (1)")
+        assert time.monotonic() - begun < 5
+        assert ", synchronous" in site.log_text()
+        status = site.walden("show-servers", "main").stdout
+        assert re.search("pg_receivexlog_synchronous: True", status)
+        server.configure(synchronous_standby_names="")
+        server.reload()
+
+
 def test_disk_full(site, server):
     """A disk that refuses ends it with its reason, and nothing is said to be flushed."""
     with receiver(site):

@@ -132,8 +132,7 @@ learn_server(const Receiver *receiver, Session *session)
     TRY(preflight_system(server, receiver->asked_id, &session->system,
                          pg_version(session->connection)));
     TRY(pg_segment_size(session->connection, &session->segment_size));
-    TRY(pg_is_synchronous(session->connection, server->streaming_archiver_name,
-                          &session->synchronous));
+    TRY(receiver_is_synchronous(server, session->connection, &session->synchronous));
     if (session->system.timeline > 1)
         TRY(history_ask(session->connection, session->arena, session->system.timeline, &text,
                         &session->history));

@@ -41,9 +41,18 @@ int receiver_reset(const ReceiverSpec *spec);
 /* A connection for the commands of a walsender, to where the server's WAL comes from. */
 int receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
 
+/* The same to ask something beside the stream, under a name by which nobody takes it for that. */
+int receiver_connect_aside(const ServerConfig *server, int64_t timeout_ms,
+                           PgConnection **ret_connection);
+
 /* A connection on which the server's settings can be asked for, of either kind. */
 int
 receiver_connect_any(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
+
+/* Does the server wait for us, by its synchronous_standby_names? connection: of any kind, to the
+ * server that streams. */
+int receiver_is_synchronous(const ServerConfig *server, PgConnection *connection,
+                            bool *ret_synchronous);
 
 /* pg_slot_find of the server's slot, which must be configured. connection: of receiver_connect. */
 int receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart);

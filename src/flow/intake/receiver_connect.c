@@ -6,16 +6,29 @@
 
 enum { FIRST_SQL_FREE_VERSION = 150000 }; /* READ_REPLICATION_SLOT */
 
-int
-receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection)
+static int
+connect_as(const ServerConfig *server, const char *application, int64_t timeout_ms,
+           PgConnection **ret_connection)
 {
     const char *conninfo = server_wal_streaming_conninfo(server);
     if (!conninfo)
         return hint(fail(ERR_CONFIG, "there is no connection for streaming"),
                     "set streaming_conninfo");
-    return wrap(pg_connect(conninfo, PG_REPLICATION, server->streaming_archiver_name, timeout_ms,
-                           ret_connection),
+    return wrap(pg_connect(conninfo, PG_REPLICATION, application, timeout_ms, ret_connection),
                 "connect to the server for streaming");
+}
+
+int
+receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection)
+{
+    return connect_as(server, server->streaming_archiver_name, timeout_ms, ret_connection);
+}
+
+int
+receiver_connect_aside(const ServerConfig *server, int64_t timeout_ms,
+                       PgConnection **ret_connection)
+{
+    return connect_as(server, "walden", timeout_ms, ret_connection);
 }
 
 int
@@ -42,4 +55,12 @@ receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *re
         pg_connect(conninfo, PG_SQL, server->streaming_archiver_name, RECEIVER_CONNECT_MS, &sql),
         "connect to the server to ask for replication slots"));
     return pg_slot_find(sql, server->slot_name, ret_restart);
+}
+
+int
+receiver_is_synchronous(const ServerConfig *server, PgConnection *connection, bool *ret_synchronous)
+{
+    AUTO(arena) Arena *arena = arena_new();
+    return pg_is_synchronous(connection, server->streaming_archiver_name,
+                             server_wal_application(server, arena), ret_synchronous);
 }

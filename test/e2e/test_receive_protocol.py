@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from faults import fault_environment
 from wal import MIB, SYSID, segment_name
 from walsender import Gone, Refusal, Rows, lsn_text, received, receiving, refused, row, wal
 
@@ -236,6 +237,26 @@ def test_nobody_answers(site, sender, clock):
         code, err = receiver.end()
         connection.close()
     assert code == 1 and "no answer in 20000 ms" in err
+
+
+def test_a_name_server_that_keeps_silent(site, sender):
+    """It is not waited for: not when told to stop, nor while another host is there."""
+    env = fault_environment("/nowhere", slow_host="db.example.com")
+    site.configure(streaming_conninfo="host=db.example.com user=walden connect_timeout=20")
+    with receiving(site, env=env) as receiver:
+        time.sleep(0.5)
+        begun = time.monotonic()
+        receiver.process.terminate()
+        assert receiver.process.wait(10) == 143
+        assert time.monotonic() - begun < 5
+    port = sender.socket.getsockname()[1]
+    site.configure(streaming_conninfo=f"host=db.example.com,localhost port={port} user=walden "
+                   "connect_timeout=1 gssencmode=disable")
+    with receiving(site, env=env) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, wal(FIRST, 1))
+        client.flushed(START + MIB)
+        receiver.stop(client)
 
 
 def test_a_stream_that_does_not_end(site, sender, clock):

@@ -8,9 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/random.h>
 
-enum { UNIQUE_DIGITS = 16, STALE_SECONDS = 3600 };
+enum { UNIQUE_DIGITS = 16, TRIES = 8, STALE_SECONDS = 3600 };
 
 /* Nobody else's name: on a shared file system other hosts and containers make files here, too, with
  * our pid if it so happens. */
@@ -25,17 +26,33 @@ make_temp_name(const AtomicFile *file, char **ret_path)
     return 0;
 }
 
+/* A temporary file is locked as long as its maker lives: what can be locked is stale. A sweep that
+ * came between making and locking has removed it, or is about to. */
+static bool
+is_ours(int fd)
+{
+    struct stat st;
+    bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+    return locked && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
 static int
 open_named(AtomicFile *file, mode_t mode)
 {
-    TRY(make_temp_name(file, &file->temp));
-    file->fd = open(file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (file->fd < 0) {
-        fail_errno("create '%s'", file->temp);
-        free(take(file->temp)); /* not ours to unlink */
-        return -1;
+    for (int i = 0; i < TRIES; i++) {
+        AUTO(free) char *path = NULL;
+        TRY(make_temp_name(file, &path));
+        file->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        if (file->fd < 0)
+            return fail_errno("create '%s'", path);
+        if (is_ours(file->fd)) {
+            file->temp = take(path);
+            return 0;
+        }
+        close(take_fd(&file->fd));
     }
-    return 0;
+    return fail(ERR_BUSY, "make '%s/%s': somebody removes its temporary file", file->dir,
+                file->name);
 }
 
 /* Giving a nameless file its name goes through /proc; without it, names from the start. */
@@ -143,6 +160,16 @@ atomic_publish(AtomicFile *file)
     return fail_errno("publish '%s'", path);
 }
 
+void
+atomic_withdraw(const AtomicFile *file)
+{
+    AUTO(free) char *path = mem_printf("%s/%s", file->dir, file->name);
+    struct stat ours, there;
+    if (fstat(file->fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+        ours.st_ino == there.st_ino)
+        unlink(path);
+}
+
 int
 atomic_replace(AtomicFile *file)
 {
@@ -151,6 +178,7 @@ atomic_replace(AtomicFile *file)
     if (!file->temp) {
         AUTO(free) char *temp = NULL;
         TRY(make_temp_name(file, &temp));
+        (void)flock(file->fd, LOCK_EX | LOCK_NB); /* it can be seen from now on */
         if (link_as(file, temp) < 0)
             return fail_errno("create '%s'", temp);
         file->temp = take(temp);
@@ -174,19 +202,23 @@ atomic_close(AtomicFile *file)
     *file = ATOMIC_NONE;
 }
 
-/* ".NAME.RANDOM.tmp", and nothing else, that nobody has written to for an hour. A temporary file of
- * another archiver, who may be on another host, must not be taken away under its hands. */
 static bool
-is_stale_temp(int dir, const char *name)
+is_temp_name(const char *name)
 {
     size_t length = strlen(name), tail = 1 + UNIQUE_DIGITS + strlen(".tmp");
     if (name[0] != '.' || length < 2 + tail || !str_ends(name, ".tmp"))
         return false;
     const char *unique = name + length - tail;
+    return *unique == '.' && strspn(unique + 1, "0123456789abcdef") == UNIQUE_DIGITS;
+}
+
+/* Is its maker gone? Where there are no locks: has nobody written to it for an hour? */
+static bool
+is_stale(int fd)
+{
     struct stat st;
-    return *unique == '.' && strspn(unique + 1, "0123456789abcdef") == UNIQUE_DIGITS &&
-           fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-           st.st_mtime < time(NULL) - STALE_SECONDS;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 || (errno != EWOULDBLOCK && fstat(fd, &st) == 0 &&
+                                                 st.st_mtime < time(NULL) - STALE_SECONDS);
 }
 
 int
@@ -197,9 +229,14 @@ dir_sweep(const char *path)
         return 0;
     if (!dir)
         return fail_errno("open directory '%s'", path);
-    for (struct dirent *entry; (entry = readdir(dir));)
-        if (is_stale_temp(dirfd(dir), entry->d_name) &&
-            unlinkat(dirfd(dir), entry->d_name, 0) < 0 && errno != ENOENT)
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        if (!is_temp_name(entry->d_name))
+            continue;
+        AUTO(close)
+        int fd = openat(dirfd(dir), entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        if (fd >= 0 && is_stale(fd) && unlinkat(dirfd(dir), entry->d_name, 0) < 0 &&
+            errno != ENOENT)
             return fail_errno("remove stale '%s/%s'", path, entry->d_name);
+    }
     return 0;
 }

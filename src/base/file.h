@@ -82,6 +82,9 @@ int atomic_open(const char *dir, const char *name, mode_t mode, AtomicFile *ret_
 enum { ATOMIC_EXISTS = 1 };
 int atomic_publish(AtomicFile *file);
 
+/* Takes the name back from what was published, if it still has it. */
+void atomic_withdraw(const AtomicFile *file);
+
 /* fsync, then take the place of whatever has the name, then fsync the directory. For files that are
  * ours to replace; never for archived WAL. */
 int atomic_replace(AtomicFile *file);

@@ -273,7 +273,7 @@ become_tied(const ProcSpec *spec, const int pipes[2][2], pid_t parent, char *con
         dup2(pipes[1][1], STDERR_FILENO) < 0 || prctl(PR_SET_PDEATHSIG, signal_to_end(spec)) < 0 ||
         getppid() != parent)
         return; /* who has died meanwhile sends no signal */
-    execve(spec->argv[0], (char *const *)spec->argv, environment);
+    execvpe(spec->argv[0], (char *const *)spec->argv, environment);
 }
 
 /* What posix_spawn cannot do. An error of exec comes back through a pipe that exec closes. */
@@ -385,10 +385,14 @@ drain_rest(ProcSpec *spec, Pipe pipes[2])
 static int
 follow(ProcSpec *spec, pid_t pid, Pipe pipes[2], int *ret_wait_status)
 {
-    int64_t deadline = spec->timeout_ms ? clock_ms() + spec->timeout_ms : INT64_MAX;
+    int64_t deadline = 0, moved = -1;
     /* Tells of its end at once; without one (-1, which poll passes over) we look every 20 ms. */
     AUTO(close) int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);
     while (waitpid(pid, ret_wait_status, WNOHANG) != pid) {
+        int64_t now_moved = spec->moved ? *spec->moved : 0;
+        if (moved != now_moved)
+            deadline = spec->timeout_ms ? clock_ms() + spec->timeout_ms : INT64_MAX;
+        moved = now_moved;
         bool late = clock_ms() >= deadline;
         if (pipes[0].refused) {
             end_group(spec, pid);

@@ -27,11 +27,12 @@ typedef struct ProcSpec {
     void *context; /* of both */
     int64_t
         timeout_ms; /* 0: none. After it the program and its children get SIGTERM, then SIGKILL */
+    const _Atomic int64_t *moved; /* NULL, or a count of ours: timeout_ms begins anew whenever it
+                                     has changed */
     bool (*stop)(void); /* asked several times a second whether we are to stop, besides the signals
                            of stop_on_signals; NULL: nobody else */
     int end_signal;     /* instead of that SIGTERM; 0: SIGTERM */
-    bool tied; /* it gets end_signal also when we die, by whatever: for the main thread, and
-                    with a path as argv[0] */
+    bool tied;          /* it gets end_signal also when we die, by whatever: for the main thread */
     char stderr_tail[400]; /* set by proc_run: the end of what it said on standard error,
                               lines joined by "; " */
 } ProcSpec;

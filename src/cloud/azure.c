@@ -274,11 +274,19 @@ open_store(const char *url, const BucketSettings *settings, Http *http, Opened *
     return 0;
 }
 
+static char *
+place(const void *store)
+{
+    const AzureStore *azure = store;
+    return mem_printf("%s%s", azure->origin, azure->path);
+}
+
 const Provider azure_provider = {
     .name = "azure-blob-storage",
     .is_url = is_url,
     .open = open_store,
     .close = close_store,
+    .place = place,
     .check = check,
     .create = create,
     .head = azure_head,

@@ -15,7 +15,8 @@ enum {
     CONNECT_MS = 10 * 1000,
     IDLE_MS = 60 * 1000,
     TOTAL_MS = 15 * 60 * 1000,
-    RETRIES = 6
+    RETRIES = 6,
+    EMPTY_MOST = 1000 /* pages of a listing: a store may walk over many keys that are removed */
 };
 
 static const Provider *const providers[] = {&s3_provider, &gcs_provider, &azure_provider};
@@ -33,6 +34,13 @@ bool
 bucket_is_url(const char *text)
 {
     return provider_of(text) != NULL;
+}
+
+const char *
+bucket_provider(const char *url)
+{
+    const Provider *provider = provider_of(url);
+    return provider ? provider->name : "";
 }
 
 static int
@@ -89,6 +97,25 @@ bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bucket
     *ret_prefix = opened.prefix;
     *ret_bucket = take(bucket);
     return 0;
+}
+
+int
+bucket_place(const char *url, const BucketSettings *settings, char **ret_place)
+{
+    const Provider *provider = NULL;
+    const HttpLimits none = {0};
+    Opened opened = {0};
+    TRY(find_provider(url, settings->provider, &provider));
+    Http *http = http_new(NULL, &none);
+    int result = provider->open(url, settings, http, &opened);
+    if (result == 0) {
+        *ret_place = provider->place(opened.store);
+        provider->close(opened.store);
+    }
+    free(opened.name);
+    free(opened.prefix);
+    http_free(http);
+    return result;
 }
 
 void
@@ -202,7 +229,7 @@ static int
 list_pages(Listing *listing, ListPage *page, const char *start_after)
 {
     const Bucket *bucket = listing->bucket;
-    for (;;) {
+    for (int empty = 0; empty < EMPTY_MOST;) {
         AUTO(free) char *before = mem_dup(page->token);
         TRY(bucket->provider->list(bucket->store, listing->prefix, start_after, page,
                                    http_deadline(bucket->http)));
@@ -212,8 +239,11 @@ list_pages(Listing *listing, ListPage *page, const char *start_after)
         if (before && strcmp(before, page->token) == 0)
             return fail(ERR_DATA, "list '%s/%s': the store answers the same page again",
                         bucket->name, listing->prefix);
+        empty = page->count ? 0 : empty + 1;
         page_clear(page);
     }
+    return fail(ERR_DATA, "list '%s/%s': the store answers %d pages without an object, and no end",
+                bucket->name, listing->prefix, EMPTY_MOST);
 }
 
 int

@@ -52,8 +52,15 @@ int bucket_open(const char *url, const BucketSettings *settings, Bucket **ret_bu
 void bucket_free(Bucket *bucket);
 AUTO_DEFINE(bucket, Bucket *, bucket_free)
 
+/* Where the URL leads with these settings, the environment and the files of credentials: scheme,
+ * host and path of the bucket, nothing secret. Free it. Sends nothing and loads no library. */
+int bucket_place(const char *url, const BucketSettings *settings, char **ret_place);
+
 /* Is the text such a URL? */
 bool bucket_is_url(const char *text);
+
+/* Whose URL it is: "aws-s3", "azure-blob-storage" or "google-cloud-storage"; "" nobody's. */
+const char *bucket_provider(const char *url);
 
 /* The bucket for messages: "s3://BUCKET". */
 const char *bucket_name(const Bucket *bucket);
@@ -122,7 +129,8 @@ int upload_write(void *context, const void *data, size_t size); /* a Sink; conte
 enum { UPLOAD_EXISTS = 1 };
 int upload_finish(Upload *upload, const char *plain_sha256, int64_t *ret_size);
 
-/* Ends it; what was not finished leaves no trace, or parts that the store's own rules remove. */
+/* Ends it; what was not finished leaves no trace. Who dies before that leaves parts, which nobody
+ * sees: Azure and Google remove them after a week, S3 only where a rule of the bucket says so. */
 void upload_free(Upload *upload);
 AUTO_DEFINE(upload, Upload *, upload_free)
 

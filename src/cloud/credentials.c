@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Which source of keys is used, and for how long its keys are good. The first source that is set up
- * is the one; if it fails, that is the failure: no other account is tried in its place. */
+ * is the one; if it fails, that is the failure: no other account is tried in its place. The order
+ * is botocore's. */
 #include "cloud/credentials_parts.h"
 
 #include "base/clock.h"
@@ -21,7 +22,6 @@ struct Credentials {
     Http *http;
     Http *local; /* for metadata services: they are near, or not there */
     AwsProfile profile;
-    bool by_argument; /* the profile was given, not found in the environment */
     pthread_mutex_t mutex;
     AwsGrant grant;
     bool known, lasting; /* there is a grant; it is of the environment, and there is no other */
@@ -49,7 +49,7 @@ credentials_open(const char *profile, Http *http, Credentials **ret_credentials)
     credentials->http = http;
     credentials->local = http_new(NULL, &limits);
     const char *name = profile ? profile : getenv("AWS_PROFILE");
-    credentials->by_argument = profile != NULL;
+    credentials->profile.by_option = profile != NULL;
     credentials->profile.named = name && *name;
     credentials->profile.name = mem_dup(name && *name ? name : "default");
     int found = aws_profile_read(&credentials->profile);
@@ -95,13 +95,13 @@ find_grant(Credentials *credentials, int64_t deadline, AwsGrant *ret_grant)
     const AwsProfile *profile = &credentials->profile;
     int64_t soon = http_deadline(credentials->local);
     soon = soon < deadline ? soon : deadline;
-    int result = credentials->by_argument ? GRANT_NONE : grant_from_environment(ret_grant);
+    int result = profile->by_option ? GRANT_NONE : grant_from_environment(ret_grant);
     credentials->lasting = result == 0;
-    if (result == GRANT_NONE)
-        result = grant_from_web_identity(profile, credentials->http, deadline, ret_grant);
     if (result == GRANT_NONE)
         result =
             grant_from_role(profile, credentials->http, credentials->local, deadline, ret_grant);
+    if (result == GRANT_NONE)
+        result = grant_from_web_identity(profile, credentials->http, deadline, ret_grant);
     if (result == GRANT_NONE)
         result = grant_from_profile(profile, ret_grant);
     if (result == GRANT_NONE)

@@ -8,7 +8,9 @@
 /* What a profile says: "name" and "value" in turn, names in lower case. */
 typedef struct AwsProfile {
     char *name;
-    bool named; /* somebody asked for it: then it must be there */
+    bool named;     /* somebody asked for it: then it must be there */
+    bool by_option; /* ... on the command line or in the configuration: then the environment's keys
+                       and identity do not count */
     StrList settings;
 } AwsProfile;
 

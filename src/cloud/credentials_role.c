@@ -82,11 +82,19 @@ add_parameter(Str *body, const char *name, const char *value)
     uri_encode(value, false, body);
 }
 
+/* Of the environment, unless a profile was given by an option; or of the profile. */
+static const char *
+identity_setting(const AwsProfile *profile, const char *variable, const char *name)
+{
+    const char *value = profile->by_option ? NULL : aws_variable(variable);
+    return value ? value : aws_profile_setting(profile, name);
+}
+
 static int
 ask_with_token(Http *http, const AwsProfile *profile, const char *role, const char *token,
                int64_t deadline, AwsGrant *ret_grant)
 {
-    const char *session = aws_variable("AWS_ROLE_SESSION_NAME");
+    const char *session = identity_setting(profile, "AWS_ROLE_SESSION_NAME", "role_session_name");
     AUTO(free) char *url = service_url(profile);
     AUTO(str) Str body = {0};
     AUTO(answer) HttpAnswer answer = {0};
@@ -105,12 +113,9 @@ int
 grant_from_web_identity(const AwsProfile *profile, Http *http, int64_t deadline,
                         AwsGrant *ret_grant)
 {
-    const char *file = aws_variable("AWS_WEB_IDENTITY_TOKEN_FILE"),
-               *role = aws_variable("AWS_ROLE_ARN");
-    if (!file) {
-        file = aws_profile_setting(profile, "web_identity_token_file");
-        role = aws_profile_setting(profile, "role_arn");
-    }
+    const char *file =
+        identity_setting(profile, "AWS_WEB_IDENTITY_TOKEN_FILE", "web_identity_token_file");
+    const char *role = identity_setting(profile, "AWS_ROLE_ARN", "role_arn");
     if (!file)
         return GRANT_NONE;
     if (!role)
@@ -153,7 +158,8 @@ static int
 sign_question(const AwsProfile *profile, const AwsKeys *keys, AwsQuestion *question)
 {
     const char *region = region_of(profile);
-    const SignV4 with = {.access_key = keys->access_key,
+    const SignV4 with = {.dialect = &sign_amazon,
+                         .access_key = keys->access_key,
                          .secret_key = keys->secret_key,
                          .region = region ? region : "us-east-1",
                          .service = "sts",
@@ -195,7 +201,8 @@ int
 grant_from_role(const AwsProfile *profile, Http *http, Http *local, int64_t deadline,
                 AwsGrant *ret_grant)
 {
-    if (!aws_profile_setting(profile, "role_arn"))
+    if (!aws_profile_setting(profile, "role_arn") ||
+        aws_profile_setting(profile, "web_identity_token_file"))
         return GRANT_NONE;
     if (aws_profile_setting(profile, "mfa_serial"))
         return fail(ERR_CONFIG, "the role of the profile '%s' wants a code from somebody's device",

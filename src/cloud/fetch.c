@@ -85,7 +85,7 @@ fetch_finish(Fetch *fetch)
     char hex[MD5_HEX_ROOM];
     TRY(digest_end_hex(fetch->digest, hex));
     if (strcmp(hex, fetch->md5) != 0)
-        return fail(ERR_IO, "what came has the MD5 %s, the store says %s", hex, fetch->md5);
+        return fail(ERR_DATA, "what came has the MD5 %s, the store says %s", hex, fetch->md5);
     return 0;
 }
 

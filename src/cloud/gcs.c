@@ -40,6 +40,19 @@ create(void *context, int64_t deadline)
     return call.answer.status == 409 && check(context, deadline) == 0 ? 0 : gcs_refused(&call);
 }
 
+/* The page of a listing in the answer. Whatever is on the way may answer 200 with JSON, too:
+ * without its kind it is no listing, and says nothing of what is there. */
+static int
+read_page(const GcsCall *call, json_t **ret_root)
+{
+    AUTO(json) json_t *root = NULL;
+    TRY(gcs_read(call, &root));
+    if (strcmp(json_text(root, "kind"), "storage#objects") != 0)
+        return fail(ERR_DATA, "%s '%s': the answer is no listing", call->what, call->store->name);
+    *ret_root = take(root);
+    return 0;
+}
+
 /* After a 404: the object is missing, if the store says so in its own words, or else if its listing
  * does not have it. */
 static int
@@ -50,13 +63,16 @@ missing(GcsCall *refused)
     AUTO(gcs_call) GcsCall call = gcs_call(refused->store, "look for", NULL, refused->deadline);
     AUTO(json) json_t *root = NULL;
     gcs_add_query(&call, "maxResults", "1");
-    gcs_add_query(&call, "fields", "kind,items(name)");
+    gcs_add_query(&call, "fields", "kind,nextPageToken,items(name)");
     gcs_add_query(&call, "prefix", refused->key);
     TRY(gcs_run(&call, (HttpRequest){.method = "GET"}));
     if (call.answer.status != 200)
         return gcs_refused(call.answer.status == 404 ? refused : &call);
-    TRY(gcs_read(&call, &root));
+    TRY(read_page(&call, &root));
     const json_t *first = json_array_get(json_object_get(root, "items"), 0);
+    if (!first && *json_text(root, "nextPageToken"))
+        return fail(ERR_IO, "look for '%s/%s': the store does not say whether it is there",
+                    refused->store->name, refused->key);
     return strcmp(json_text(first, "name"), refused->key) == 0 ? gcs_refused(refused)
                                                                : OBJECT_MISSING;
 }
@@ -180,7 +196,7 @@ get(void *store, Fetch *fetch, int64_t deadline)
     if (!whole && call.answer.status / 100 != 2)
         return gcs_refused(&call);
     if (download.compare && download.crc != download.expected)
-        return fail(ERR_IO, "read '%s/%s': what came has the CRC-32C %08x, the store says %08x",
+        return fail(ERR_DATA, "read '%s/%s': what came has the CRC-32C %08x, the store says %08x",
                     call.store->name, fetch->key, download.crc, download.expected);
     return 0;
 }
@@ -201,7 +217,7 @@ list(void *context, const char *prefix, const char *start_after, ListPage *page,
     TRY(gcs_run(&call, (HttpRequest){.method = "GET", .text_max = PAGE_TEXT_MAX}));
     if (call.answer.status != 200)
         return gcs_refused(&call);
-    TRY(gcs_read(&call, &root));
+    TRY(read_page(&call, &root));
     size_t i;
     json_t *item;
     json_array_foreach(json_object_get(root, "items"), i, item)
@@ -306,11 +322,19 @@ open_store(const char *url, const BucketSettings *settings, Http *http, Opened *
     return 0;
 }
 
+static char *
+place(const void *store)
+{
+    const GcsStore *gcs = store;
+    return mem_printf("%s/%s", gcs->origin, gcs->bucket);
+}
+
 const Provider gcs_provider = {
     .name = "google-cloud-storage",
     .is_url = is_url,
     .open = open_store,
     .close = close_store,
+    .place = place,
     .check = check,
     .create = create,
     .head = head,

@@ -172,8 +172,8 @@ typedef struct Piece {
     int64_t start, end, total; /* of the piece in the object; -1: the end is not known yet */
     int64_t sent;              /* as far as the session has it */
     char *crc;                 /* of the whole, for the last piece */
+    int64_t retry_after;       /* as the last answer says, in seconds */
     int64_t deadline;
-    bool ended;
 } Piece;
 
 /* What the session answered. 0: understood; ret_final: it has the piece. */
@@ -235,6 +235,7 @@ send_once(Piece *piece, bool asking, bool *ret_final, bool *ret_again)
         request.body_size = (size_t)(piece->end - piece->sent);
     }
     int result = gcs_run(&call, request);
+    piece->retry_after = call.answer.retry_after;
     *ret_again =
         result < 0 ? call.answer.again : verdict_by_status(call.answer.status) == VERDICT_AGAIN;
     return result < 0 ? result : take_answer(piece, &call, ret_final);
@@ -262,7 +263,7 @@ send_piece(Piece *piece)
                           piece->content->key);
         Error error = *error_last();
         bool time = false;
-        TRY(retry_pause(tries, 0, piece->deadline, &time));
+        TRY(retry_pause(tries, piece->retry_after, piece->deadline, &time));
         if (!time || tries++ > http_limits(piece->store->http)->retries) {
             error_restore(&error);
             return result;

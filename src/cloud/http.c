@@ -296,6 +296,8 @@ static int
 on_rewind(void *context, curl_off_t offset, int origin)
 {
     Exchange *exchange = context;
+    if (exchange->request->once)
+        return CURL_SEEKFUNC_FAIL;
     exchange->sent = (size_t)offset;
     return origin == SEEK_SET ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_CANTSEEK;
 }
@@ -308,7 +310,7 @@ set_body(Exchange *exchange)
     size_t around = (request->before ? strlen(request->before) : 0) +
                     (request->after ? strlen(request->after) : 0);
     curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(request->body_size + around));
-    if (around == 0) {
+    if (around == 0 && !request->once) {
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, request->body ? request->body : "");
         return;
     }

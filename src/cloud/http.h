@@ -77,6 +77,8 @@ typedef struct HttpRequest {
                           answers' text is cut there */
     bool local;        /* a metadata server of this machine: never through a proxy */
     bool despite_stop; /* is made, and finished, also when we are told to stop: to clean up */
+    bool once;         /* its body is not sent anew, either, when a kept connection turns out to be
+                          dead: the first may have arrived */
 } HttpRequest;
 
 /* Makes the request and reads its answer to the end. 0: *ret_answer is complete, whatever its

@@ -59,6 +59,7 @@ typedef struct Provider {
     /* bucket_open. Copies of the settings what it keeps; http lives longer than the store. */
     int (*open)(const char *url, const BucketSettings *settings, Http *http, Opened *ret_opened);
     void (*close)(void *store);
+    char *(*place)(const void *store); /* bucket_place */
 
     int (*check)(void *store, int64_t deadline);  /* bucket_check */
     int (*create)(void *store, int64_t deadline); /* bucket_create */

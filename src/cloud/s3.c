@@ -68,7 +68,8 @@ bool
 s3_etag_md5(const S3 *s3, const HttpAnswer *answer, char *ret_md5)
 {
     const char *etag = http_header(answer, "etag");
-    const char *encryption = http_header(answer, "x-amz-server-side-encryption");
+    const char *encryption =
+        s3_header(s3, s3->google ? "encryption-kms-key-name" : "server-side-encryption", answer);
     if (!etag || s3->customer_key || (encryption && strcmp(encryption, "AES256") != 0))
         return false;
     etag += *etag == '"';
@@ -92,11 +93,11 @@ s3_compare_etag(const S3Request *request, const HttpAnswer *answer, const char *
 }
 
 static void
-read_info(const HttpAnswer *answer, ObjectInfo *info)
+read_info(const S3 *s3, const HttpAnswer *answer, ObjectInfo *info)
 {
     const char *modified = http_header(answer, "last-modified");
     info->mtime = modified ? cloud_time_parse(modified) : 0;
-    cloud_sha256_copy(http_header(answer, "x-amz-meta-walden-sha256"), info);
+    cloud_sha256_copy(s3_header(s3, "meta-walden-sha256", answer), info);
 }
 
 /* HEAD's answer has no body, so that 404 could also mean a bucket that is gone: asked again for the
@@ -131,7 +132,7 @@ head(S3 *s3, const char *key, int64_t deadline, ObjectInfo *ret_info)
     if (info.size < 0)
         return fail(ERR_IO, "look for '%s/%s': the answer does not say how long it is", s3->name,
                     key);
-    read_info(&answer, &info);
+    read_info(s3, &answer, &info);
     *ret_info = info;
     return 0;
 }
@@ -154,7 +155,7 @@ s3_look_before(S3 *s3, const char *key, int64_t deadline)
 static void
 on_first(Fetch *fetch, const HttpAnswer *answer)
 {
-    read_info(answer, &fetch->info);
+    read_info(fetch->provider, answer, &fetch->info);
     if (!s3_etag_md5(fetch->provider, answer, fetch->md5))
         fetch->md5[0] = '\0';
 }
@@ -206,7 +207,7 @@ void
 s3_condition(S3Request *request)
 {
     strlist_add(&request->headers,
-                request->s3->google ? "X-Goog-If-Generation-Match: 0" : "If-None-Match: *");
+                request->s3->google ? "x-goog-if-generation-match: 0" : "If-None-Match: *");
 }
 
 void
@@ -225,18 +226,17 @@ put_once(S3 *s3, const Content *content, const void *data, size_t size, int64_t 
     AUTO(s3_request) S3Request request = s3_request(s3, "write", "PUT", content->key);
     AUTO(answer) HttpAnswer answer = {0};
     bool conditional = !content->replace && !s3->no_conditions;
-    s3_write_headers(&request, content);
+    TRY(s3_write_headers(&request, content));
     if (conditional)
         s3_condition(&request);
-    else if (!content->replace) {
-        int taken = s3_look_before(s3, content->key, deadline);
-        if (taken != 0)
-            return taken;
-    }
+    request.looks = !conditional && !content->replace;
     request.body = data;
     request.body_size = size;
     request.sums_body = true;
-    TRY(s3_run(&request, deadline, &answer));
+    int result = s3_run(&request, deadline, &answer);
+    if (request.taken)
+        return UPLOAD_EXISTS;
+    TRY(result);
     if (answer.status == 200 || answer.status == 201)
         return verify_put(&request, content, &answer, deadline);
     if (conditional && answer.status == 412)
@@ -262,6 +262,7 @@ const Provider s3_provider = {
     .is_url = s3_is_url,
     .open = s3_open,
     .close = s3_close,
+    .place = s3_place,
     .check = s3_check,
     .create = s3_create,
     .head = s3_head,

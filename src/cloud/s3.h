@@ -6,6 +6,7 @@
 #include "cloud/credentials.h"
 #include "cloud/digest.h"
 #include "cloud/provider.h"
+#include "cloud/sign_v4.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -28,7 +29,8 @@ typedef struct S3 {
     const char *path;               /* what comes before the key, encoded: "/BUCKET/" or "/" */
     const char *endpoint;           /* scheme and host of another server; NULL: Amazon's */
     bool virtual_style;             /* the bucket is part of the host's name */
-    bool google;                    /* Google's S3 interface */
+    bool google;                    /* Google's interface, with HMAC keys */
+    const SignDialect *dialect;     /* ... takes its own signatures and headers */
     const char *storage_class, *encryption, *kms_key;
     const char *customer_key, *customer_key_md5; /* base64 */
     const char *tags;                            /* encoded for the header */
@@ -60,7 +62,10 @@ typedef struct S3Request {
     bool judges_200;   /* an error may come with the status 200 */
     int retries;       /* as Call's; set to -1 by s3_request */
     bool despite_stop; /* as HttpRequest's */
+    bool looks;        /* whether the key is free, before each try: where that is no condition */
     /* set by s3_run */
+    int looked;                        /* how often */
+    bool taken;                        /* it was not free, by which s3_run has failed */
     unsigned char sha256[SHA256_SIZE]; /* of the body */
     char payload[SHA256_HEX_ROOM];     /* the same, for the signature */
     unsigned char md5[MD5_SIZE];       /* of the body, if sums_body */
@@ -100,8 +105,13 @@ int s3_failure_of(const S3Request *request, const HttpAnswer *answer, const S3Er
 /* Appends "'s3://BUCKET/KEY'". Free it. */
 char *s3_object_name(const S3 *s3, const char *key);
 
+/* One of the store's own headers, x-amz-NAME or x-goog-NAME: of a request (nothing is added for
+ * NULL), of an answer. */
+void s3_add_header(const S3 *s3, const char *name, const char *value, StrList *headers);
+const char *s3_header(const S3 *s3, const char *name, const HttpAnswer *answer);
+
 /* Headers of requests that make an object, and of those that need the customer's key to read it. */
-void s3_write_headers(S3Request *request, const Content *content);
+int s3_write_headers(S3Request *request, const Content *content);
 void s3_customer_headers(S3Request *request);
 
 /* Is the ETag of this answer the MD5 of what was sent or is read? Then copies it, without quotes.
@@ -129,6 +139,7 @@ int s3_look_before(S3 *s3, const char *key, int64_t deadline);
 /* Provider's functions that are in files of their own. */
 int s3_open(const char *url, const BucketSettings *settings, Http *http, Opened *ret_opened);
 void s3_close(void *store);
+char *s3_place(const void *store);
 int s3_head(void *store, const char *key, int64_t deadline, ObjectInfo *ret_info);
 int
 s3_list(void *store, const char *prefix, const char *start_after, ListPage *page, int64_t deadline);

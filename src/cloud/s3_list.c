@@ -50,6 +50,16 @@ on_list_element(void *context, const char *path, const char *text)
     return 0;
 }
 
+/* As in a form: Amazon writes a space as a plus, and a plus as %2B. */
+static void
+decode_key(char *key)
+{
+    for (char *c = key; *c; c++)
+        if (*c == '+')
+            *c = ' ';
+    uri_decode(key);
+}
+
 static int
 read_page(const HttpAnswer *answer, Page *page)
 {
@@ -59,7 +69,7 @@ read_page(const HttpAnswer *answer, Page *page)
     if (page->truncated && (!page->token || !page->token[0]))
         return fail(ERR_DATA, "the listing is cut short and does not say where it goes on");
     for (size_t i = 0; page->encoded && i < page->page->count; i++)
-        uri_decode(page->page->entries[i].key);
+        decode_key(page->page->entries[i].key);
     return 0;
 }
 

@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "cloud/sign_v4.h"
 
 #include <ctype.h>
 
@@ -140,8 +139,9 @@ find_place(S3 *s3, const BucketSettings *settings)
     char *path = NULL;
     if (endpoint) {
         TRY(parse_endpoint(s3, endpoint, &path));
-        s3->google = str_ends(s3->endpoint, "storage.googleapis.com");
+        s3->google = str_ends(s3->endpoint, ".googleapis.com");
     }
+    s3->dialect = s3->google ? &sign_google : &sign_amazon;
     if (!region)
         region = s3->google ? "auto" : "us-east-1";
     if (!is_region(region))
@@ -192,9 +192,24 @@ encode_tags(const char *const *tags, Str *out)
     }
 }
 
+/* What has no header of Google's: Amazon's beside them are refused. */
+static int
+refuse_at_google(const char *what)
+{
+    return hint(fail(ERR_CONFIG, "no %s by Google's S3-compatible interface", what),
+                "leave it out, or use gs://BUCKET");
+}
+
 static int
 keep_settings(S3 *s3, const BucketSettings *settings)
 {
+    const char *amazons = settings->encryption          ? "encryption"
+                          : settings->kms_key           ? "KMS key"
+                          : settings->customer_key_file ? "customer's key"
+                          : settings->tags              ? "tags"
+                                                        : NULL;
+    if (s3->google && amazons)
+        return refuse_at_google(amazons);
     if (settings->encryption && strcmp(settings->encryption, "AES256") != 0 &&
         strcmp(settings->encryption, "aws:kms") != 0)
         return hint(fail(ERR_CONFIG, "no encryption '%s' in S3", settings->encryption),
@@ -251,38 +266,44 @@ s3_close(void *store)
     arena_free(s3->arena);
 }
 
+char *
+s3_place(const void *store)
+{
+    const S3 *s3 = store;
+    const S3Place *place = s3->place;
+    return mem_printf("%s%s", place->origin, s3->path);
+}
+
 void
 s3_customer_headers(S3Request *request)
 {
     const S3 *s3 = request->s3;
     if (!s3->customer_key)
         return;
-    static const char name[] = "X-Amz-Server-Side-Encryption-Customer";
-    strlist_addf(&request->headers, "%s-Algorithm: AES256", name);
-    strlist_addf(&request->headers, "%s-Key: %s", name, s3->customer_key);
-    strlist_addf(&request->headers, "%s-Key-MD5: %s", name, s3->customer_key_md5);
+    static const char name[] = "x-amz-server-side-encryption-customer";
+    strlist_addf(&request->headers, "%s-algorithm: AES256", name);
+    strlist_addf(&request->headers, "%s-key: %s", name, s3->customer_key);
+    strlist_addf(&request->headers, "%s-key-MD5: %s", name, s3->customer_key_md5);
 }
 
-void
+int
 s3_write_headers(S3Request *request, const Content *content)
 {
     const S3 *s3 = request->s3;
     StrList *headers = &request->headers;
     strlist_add(headers, "Content-Type: application/octet-stream");
-    if (s3->storage_class)
-        strlist_addf(headers, "X-Amz-Storage-Class: %s", s3->storage_class);
-    if (s3->encryption)
-        strlist_addf(headers, "X-Amz-Server-Side-Encryption: %s", s3->encryption);
-    if (s3->kms_key)
-        strlist_addf(headers, "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id: %s", s3->kms_key);
+    s3_add_header(s3, "storage-class", s3->storage_class, headers);
+    s3_add_header(s3, "server-side-encryption", s3->encryption, headers);
+    s3_add_header(s3, "server-side-encryption-aws-kms-key-id", s3->kms_key, headers);
     AUTO(str) Str tags = {0};
     if (content->tags)
         encode_tags(content->tags, &tags);
     else
         str_append(&tags, s3->tags ? s3->tags : "");
-    if (tags.length)
-        strlist_addf(headers, "X-Amz-Tagging: %s", tags.data);
-    if (content->plain_sha256)
-        strlist_addf(headers, "X-Amz-Meta-Walden-Sha256: %s", content->plain_sha256);
+    if (s3->google && tags.length)
+        return refuse_at_google("tags");
+    s3_add_header(s3, "tagging", tags.length ? tags.data : NULL, headers);
+    s3_add_header(s3, "meta-walden-sha256", content->plain_sha256, headers);
     s3_customer_headers(request);
+    return 0;
 }

@@ -24,7 +24,7 @@ s3_parts_begin(void *store, const Content *content, int64_t deadline, Parts *par
     AUTO(s3_request) S3Request request = s3_request(store, "write", "POST", content->key);
     AUTO(answer) HttpAnswer answer = {0};
     s3_query(&request, "uploads", "");
-    s3_write_headers(&request, content);
+    TRY(s3_write_headers(&request, content));
     TRY(s3_run(&request, deadline, &answer));
     if (answer.status != 200)
         return s3_failure(&request, &answer);
@@ -109,7 +109,7 @@ is_completed(const HttpAnswer *answer)
 
 typedef enum Completion {
     COMPLETION_DONE,
-    COMPLETION_GONE,    /* no such upload any more: perhaps an earlier try has done it */
+    COMPLETION_GONE,    /* no such upload any more, or such an object: perhaps of an earlier try */
     COMPLETION_UNKNOWN, /* conditions are not known here */
     COMPLETION_EXISTS,
 } Completion;
@@ -125,10 +125,16 @@ complete(S3 *s3, const Content *content, const Parts *parts, bool conditional, i
     strlist_add(&request.headers, "Content-Type: application/xml");
     if (conditional)
         s3_condition(&request);
+    request.looks = !content->replace; /* not every store takes the condition for that */
     request.body = body;
     request.body_size = strlen(body);
     request.judges_200 = true;
-    TRY(s3_run(&request, deadline, &answer));
+    int result = s3_run(&request, deadline, &answer);
+    if (request.taken) {
+        *ret_completion = request.looked == 1 ? COMPLETION_EXISTS : COMPLETION_GONE;
+        return 0;
+    }
+    TRY(result);
     S3Error error;
     s3_error_parse(&answer, &error);
     bool refused = strcmp(error.code, "InvalidRequest") == 0; /* Swift says 412 with this */
@@ -188,30 +194,17 @@ verify(S3 *s3, const Content *content, const Parts *parts, bool ours, int64_t de
     return 0;
 }
 
-static int
-finish(S3 *s3, const Content *content, const Parts *parts, bool conditional, int64_t deadline,
-       Completion *ret_completion)
-{
-    if (!content->replace) {
-        int taken = s3_look_before(s3, content->key, deadline);
-        if (taken == UPLOAD_EXISTS)
-            *ret_completion = COMPLETION_EXISTS;
-        if (taken != 0)
-            return taken < 0 ? taken : 0;
-    }
-    return complete(s3, content, parts, conditional, deadline, ret_completion);
-}
-
 int
 s3_parts_finish(void *store, const Content *content, Parts *parts, int64_t deadline)
 {
     S3 *s3 = store;
-    bool conditional = !content->replace && !s3->no_conditions;
+    /* Google takes the condition here, and does not heed it. */
+    bool conditional = !content->replace && !s3->no_conditions && !s3->google;
     Completion completion = COMPLETION_DONE;
-    TRY(finish(s3, content, parts, conditional, deadline, &completion));
+    TRY(complete(s3, content, parts, conditional, deadline, &completion));
     if (completion == COMPLETION_UNKNOWN) {
         s3_without_conditions(s3);
-        TRY(finish(s3, content, parts, false, deadline, &completion));
+        TRY(complete(s3, content, parts, false, deadline, &completion));
     }
     if (completion == COMPLETION_EXISTS)
         return UPLOAD_EXISTS;

@@ -4,7 +4,6 @@
 #include "cloud/s3.h"
 
 #include "cloud/retry.h"
-#include "cloud/sign_v4.h"
 #include "cloud/xml.h"
 
 #include <unistd.h>
@@ -39,6 +38,21 @@ s3_object_name(const S3 *s3, const char *key)
     return key ? mem_printf("%s/%s", s3->name, key) : mem_dup(s3->name);
 }
 
+void
+s3_add_header(const S3 *s3, const char *name, const char *value, StrList *headers)
+{
+    if (value)
+        strlist_addf(headers, "%s%s: %s", s3->dialect->headers, name, value);
+}
+
+const char *
+s3_header(const S3 *s3, const char *name, const HttpAnswer *answer)
+{
+    char full[64];
+    snprintf(full, sizeof(full), "%s%s", s3->dialect->headers, name);
+    return http_header(answer, full);
+}
+
 /* Under an object lock stores want one of these. The SHA-256 is there anyway, and is kept with the
  * object. */
 static void
@@ -50,7 +64,20 @@ sum_headers(const S3Request *request, StrList *headers)
     AUTO(free)
     char *text =
         md5 ? base64_format(request->md5, MD5_SIZE) : base64_format(request->sha256, SHA256_SIZE);
-    strlist_addf(headers, "%s: %s", md5 ? "Content-MD5" : "X-Amz-Checksum-Sha256", text);
+    if (md5)
+        strlist_addf(headers, "Content-MD5: %s", text);
+    else
+        s3_add_header(request->s3, "checksum-sha256", text, headers);
+}
+
+/* Again before each further try: somebody else may have written there meanwhile. */
+static int
+check_free(S3Request *request)
+{
+    int result = s3_look_before(request->s3, request->key, request->deadline);
+    request->looked++;
+    request->taken = result == UPLOAD_EXISTS;
+    return request->taken ? fail(ERR_BUSY, "there is such an object by now") : result;
 }
 
 static int
@@ -59,6 +86,8 @@ prepare(void *context, HttpRequest *http)
     S3Request *request = context;
     S3 *s3 = request->s3;
     AwsKeys keys = {0};
+    if (request->looks)
+        TRY(check_free(request));
     TRY(credentials_get(s3->credentials, request->deadline, &keys));
     aws_keys_done(&request->keys);
     request->keys = keys;
@@ -80,13 +109,13 @@ prepare(void *context, HttpRequest *http)
         fetch_headers(request->fetch, &http->headers);
     if (request->sums_body)
         sum_headers(request, &http->headers);
-    strlist_addf(&http->headers, "X-Amz-Content-Sha256: %s", request->payload);
-    if (keys.session_token)
-        strlist_addf(&http->headers, "X-Amz-Security-Token: %s", keys.session_token);
-    const SignV4 with = {.access_key = keys.access_key,
+    s3_add_header(s3, "content-sha256", request->payload, &http->headers);
+    s3_add_header(s3, "security-token", keys.session_token, &http->headers);
+    const SignV4 with = {.dialect = s3->dialect,
+                         .access_key = keys.access_key,
                          .secret_key = keys.secret_key,
                          .region = place->region,
-                         .service = "s3",
+                         .service = s3->google ? "storage" : "s3",
                          .now = time(NULL)};
     return sign_v4(&with, request->method, place->host, path.data, str_text(&query),
                    request->payload, &http->headers);
@@ -227,7 +256,8 @@ s3_run(S3Request *request, int64_t deadline, HttpAnswer *ret_answer)
                              .body = request->body,
                              .body_size = request->body_size,
                              .text_max = request->text_max,
-                             .despite_stop = request->despite_stop},
+                             .despite_stop = request->despite_stop,
+                             .once = request->looks},
                  .prepare = prepare,
                  .judge = judge,
                  .context = request,
@@ -268,7 +298,7 @@ s3_error_parse(const HttpAnswer *answer, S3Error *ret_error)
     *ret_error = (S3Error){0};
     if (answer->text.length)
         (void)xml_parse(answer->text.data, answer->text.length, on_error_element, ret_error);
-    const char *region = http_header(answer, "x-amz-bucket-region");
+    const char *region = http_header(answer, "x-amz-bucket-region"); /* Google has none */
     if (region)
         snprintf(ret_error->region, sizeof(ret_error->region), "%s", region);
     for (char *c = ret_error->message; *c; c++)
@@ -276,7 +306,7 @@ s3_error_parse(const HttpAnswer *answer, S3Error *ret_error)
             *c = ' ';
 }
 
-/* What a DBA can do about it; the class is ERR_CONFIG for all of them but the last. */
+/* What a DBA can do about it. */
 static const struct {
     const char *code, *advice;
 } advices[] = {
@@ -292,8 +322,9 @@ static const struct {
     {"UserSuspended", "the store's administrator has suspended this user"},
     {"NoSuchBucket", "create the bucket, or check its name and the endpoint"},
     {"InvalidBucketName", "check the name of the bucket"},
-    {"NoSuchKey", NULL},
     {"InvalidStorageClass", "check the storage class"},
+    {"InvalidObjectState",
+     "it was moved to a storage class that is not read from; restore it there first"},
     {"QuotaExceeded", "the store has no more room for this user"},
 };
 
@@ -305,7 +336,7 @@ advise(const S3Error *error, int status)
         return;
     }
     for (size_t i = 0; i < COUNT_OF(advices); i++)
-        if (strcmp(advices[i].code, error->code) == 0 && advices[i].advice)
+        if (strcmp(advices[i].code, error->code) == 0)
             hint(-1, "%s", advices[i].advice);
     if (status >= 300 && status < 400)
         hint(-1, "redirections are not followed; check region and endpoint");
@@ -316,6 +347,8 @@ class_of(const S3Error *error, int status)
 {
     if (strcmp(error->code, "QuotaExceeded") == 0)
         return ERR_IO;
+    if (strcmp(error->code, "InvalidObjectState") == 0) /* says nothing of other objects */
+        return ERR_UNSUPPORTED;
     if (strcmp(error->code, "NoSuchBucket") == 0 || strcmp(error->code, "InvalidBucketName") == 0 ||
         strcmp(error->code, "InvalidStorageClass") == 0 || str_starts(error->code, "KMS."))
         return ERR_CONFIG;

@@ -9,6 +9,9 @@
 
 enum { DATE_ROOM = 17, DAY_LENGTH = 8 };
 
+const SignDialect sign_amazon = {"AWS4", "aws4_request", "x-amz-"};
+const SignDialect sign_google = {"GOOG4", "goog4_request", "x-goog-"};
+
 static bool
 is_unreserved(char c)
 {
@@ -137,7 +140,7 @@ static void
 scope(const SignV4 *with, const char *date, Str *out)
 {
     str_append_part(out, date, DAY_LENGTH);
-    str_appendf(out, "/%s/%s/aws4_request", with->region, with->service);
+    str_appendf(out, "/%s/%s/%s", with->region, with->service, with->dialect->request);
 }
 
 int
@@ -147,14 +150,14 @@ sign_v4_signature(const SignV4 *with, const char *canonical, char *ret_hex)
     format_date(with->now, date);
     TRY(digest_hex_of(DIGEST_SHA256, canonical, strlen(canonical), hash));
     AUTO(str) Str text = {0};
-    str_appendf(&text, "AWS4-HMAC-SHA256\n%s\n", date);
+    str_appendf(&text, "%s-HMAC-SHA256\n%s\n", with->dialect->name, date);
     scope(with, date, &text);
     str_appendf(&text, "\n%s", hash);
 
-    AUTO(free) char *first = mem_printf("AWS4%s", with->secret_key);
+    AUTO(free) char *first = mem_printf("%s%s", with->dialect->name, with->secret_key);
     unsigned char key[SHA256_SIZE];
     TRY(hmac_sha256(first, strlen(first), date, DAY_LENGTH, key));
-    const char *const steps[] = {with->region, with->service, "aws4_request", text.data};
+    const char *const steps[] = {with->region, with->service, with->dialect->request, text.data};
     for (size_t i = 0; i < COUNT_OF(steps); i++)
         TRY(hmac_sha256(key, sizeof(key), steps[i], strlen(steps[i]), key));
     hex_format(key, sizeof(key), ret_hex);
@@ -167,7 +170,7 @@ sign_v4(const SignV4 *with, const char *method, const char *host, const char *pa
 {
     char date[DATE_ROOM], signature[SHA256_HEX_ROOM];
     format_date(with->now, date);
-    strlist_addf(headers, "X-Amz-Date: %s", date);
+    strlist_addf(headers, "%sdate: %s", with->dialect->headers, date);
     strlist_addf(headers, "Host: %s", host);
     AUTO(str) Str canonical = {0};
     AUTO(str) Str names = {0};
@@ -176,7 +179,7 @@ sign_v4(const SignV4 *with, const char *method, const char *host, const char *pa
     TRY(sign_v4_signature(with, canonical.data, signature));
     scope(with, date, &where);
     strlist_addf(headers,
-                 "Authorization: AWS4-HMAC-SHA256 Credential=%s/%s,SignedHeaders=%s,Signature=%s",
-                 with->access_key, where.data, names.data, signature);
+                 "Authorization: %s-HMAC-SHA256 Credential=%s/%s,SignedHeaders=%s,Signature=%s",
+                 with->dialect->name, with->access_key, where.data, names.data, signature);
     return 0;
 }

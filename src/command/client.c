@@ -3,8 +3,8 @@
  * shell there. */
 #include "command/client.h"
 
-/* After this time ssh is ended, whatever hangs; PostgreSQL asks again by itself. */
-enum { TIMEOUT_MS = 10 * 60 * 1000 };
+/* After this time without a byte ssh is ended, whatever hangs; PostgreSQL asks again by itself. */
+enum { SILENCE_MS = 10 * 60 * 1000 };
 
 static void
 append_quoted(Str *line, const char *word)
@@ -32,6 +32,20 @@ pass_on(void *context, bool is_stderr, const char *line)
     fprintf(is_stderr ? stderr : stdout, "%s\n", line);
 }
 
+/* What comes is a sign of life, as is what goes. */
+typedef struct Arrival {
+    const ClientCall *call;
+    _Atomic int64_t bytes;
+} Arrival;
+
+static int
+take_data(void *context, const void *data, size_t size)
+{
+    Arrival *arrival = context;
+    arrival->bytes += (int64_t)size;
+    return arrival->call->on_data(arrival->call->context, data, size);
+}
+
 int
 client_call(const ClientTarget *target, const ClientCall *call, int *ret_status)
 {
@@ -52,13 +66,16 @@ client_call(const ClientTarget *target, const ClientCall *call, int *ret_status)
     }
     argv[count++] = where;
     argv[count++] = str_text(&command);
+    Arrival arrival = {.call = call};
     ProcSpec spec = {.argv = argv,
                      .stdin_fd = call->stdin_fd,
                      .stdout_fd = -1,
                      .on_line = call->on_line ? call->on_line : pass_on,
-                     .on_data = call->on_data,
-                     .context = call->context,
-                     .timeout_ms = call->timeout_ms ? call->timeout_ms : TIMEOUT_MS};
+                     .on_data = call->on_data ? take_data : NULL,
+                     .context = call->on_data ? &arrival : call->context,
+                     .timeout_ms = SILENCE_MS,
+                     .moved = call->sent ? call->sent : &arrival.bytes,
+                     .stop = call->stop};
     return proc_run(&spec, ret_status);
 }
 

@@ -23,7 +23,8 @@ typedef struct ClientCall {
     ProcLine *on_line;        /* NULL: what it prints is printed */
     Sink *on_data;            /* as in ProcSpec */
     void *context;
-    int64_t timeout_ms; /* 0: ten minutes */
+    const _Atomic int64_t *sent; /* counts what goes to stdin_fd; or NULL */
+    bool (*stop)(void);          /* as in ProcSpec */
 } ClientCall;
 
 /* *ret_status: its exit code, 255 when ssh could not connect. ERR_HOOK when there is no ssh. */

@@ -78,7 +78,9 @@ call_with_stream(const ClientTarget *target, const char *server, const ParcelSou
     pthread_t thread;
     if (pipe2(pipes, O_CLOEXEC) < 0)
         return fail_errno("make a pipe");
+    _Atomic int64_t sent = 0;
     Sender sender = {.source = *source, .to_fd = pipes[1]};
+    sender.source.sent = &sent;
     errno = pthread_create(&thread, NULL, send_stream, &sender);
     if (errno) {
         fail_errno("start a thread");
@@ -86,7 +88,7 @@ call_with_stream(const ClientTarget *target, const char *server, const ParcelSou
         close(pipes[1]);
         return -1;
     }
-    const ClientCall call = {.words = words, .stdin_fd = pipes[0]};
+    const ClientCall call = {.words = words, .stdin_fd = pipes[0], .sent = &sent};
     int status = 0, result = client_call(target, &call, &status);
     Error error = *error_last();
     close(pipes[0]); /* who still writes has nobody to write to any more */

@@ -18,7 +18,7 @@
 #include <stdatomic.h>
 
 enum { EXIT_MISSING = 1, EXIT_PLACE = 3, EXIT_UNCERTAIN = 200, EXIT_SIGNAL = 128 };
-enum { JOBS_MAX = 64, SLEEP_MAX = 24 * 60 * 60, AHEAD_TIMEOUT_MS = 5 * 60 * 1000 };
+enum { JOBS_MAX = 64, SLEEP_MAX = 24 * 60 * 60, AHEAD_MS = 10 * 1000 };
 
 enum Option {
     USER,
@@ -72,7 +72,7 @@ typedef struct Restore {
 /* Asks the far side for one file; *ret_status is its exit code. DELIVERY_NOTHING as that of
  * delivery_finish. */
 static int
-fetch(const Restore *self, const Order *order, int fd, int64_t timeout_ms, int *ret_status)
+fetch(const Restore *self, const Order *order, int fd, bool (*stop)(void), int *ret_status)
 {
     AUTO(delivery) Delivery delivery;
     const char *words[8] = {"get-wal"};
@@ -92,7 +92,7 @@ fetch(const Restore *self, const Order *order, int fd, int64_t timeout_ms, int *
                              .stdin_fd = -1,
                              .on_data = delivery_push,
                              .context = &delivery,
-                             .timeout_ms = timeout_ms};
+                             .stop = stop};
     TRY(client_call(&self->target, &call, ret_status));
     return *ret_status == 0 ? delivery_finish(&delivery) : 0;
 }
@@ -112,6 +112,16 @@ typedef struct AheadFile {
     bool started;
 } AheadFile;
 
+/* PostgreSQL waits for us, and what it has asked for is there: as long again as that took, and ten
+ * seconds, but no longer. Of the whole process, as is what it was asked for. */
+static _Atomic int64_t ahead_until = INT64_MAX;
+
+static bool
+ahead_is_late(void)
+{
+    return clock_ms() >= ahead_until;
+}
+
 static int
 fetch_ahead(const Restore *self, const char *name)
 {
@@ -119,7 +129,7 @@ fetch_ahead(const Restore *self, const char *name)
     const Order order = {.name = name, .system_id = self->order.system_id};
     int status = 0;
     TRY(atomic_open(self->spool, name, 0666, &file));
-    int result = fetch(self, &order, file.fd, AHEAD_TIMEOUT_MS, &status);
+    int result = fetch(self, &order, file.fd, ahead_is_late, &status);
     return result == 0 && status == 0 ? spool_add(&file) : result;
 }
 
@@ -156,7 +166,7 @@ peek(Ahead *self)
                              .stdin_fd = -1,
                              .on_line = note_name,
                              .context = self,
-                             .timeout_ms = AHEAD_TIMEOUT_MS};
+                             .stop = ahead_is_late};
     int status = 0;
     TRY(client_call(&restore->target, &call, &status));
     if (status != 0 || self->names.count == 0 || self->hopeless)
@@ -225,7 +235,7 @@ answer_status(const Restore *self, int status)
 static int
 restore_file(const Restore *self, AtomicFile *file)
 {
-    int status = 0, result = fetch(self, &self->order, file->fd, 0, &status);
+    int status = 0, result = fetch(self, &self->order, file->fd, NULL, &status);
     if (result == 0 && status == 0)
         result = atomic_replace(file);
     if (result < 0)
@@ -266,7 +276,9 @@ restore(const Restore *self)
         return client_fail(answer(self, EXIT_PLACE));
     bool parallel = self->jobs > 1 && wal_kind(self->order.name) == WAL_SEGMENT &&
                     pthread_create(&thread, NULL, run_ahead, &ahead) == 0;
+    int64_t began = clock_ms();
     int code = restore_file(self, &file);
+    ahead_until = clock_ms() + (clock_ms() - began) + AHEAD_MS;
     ahead.hopeless = code != EXIT_DONE;
     if (parallel)
         pthread_join(thread, NULL);

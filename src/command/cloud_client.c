@@ -67,8 +67,9 @@ cloud_settings(const Arguments *found)
     const char *timeout = arguments_value(found, CLOUD_READ_TIMEOUT);
     if (timeout)
         (void)int_parse(timeout, 1, INT32_MAX, &seconds);
+    bool s3 = strcmp(bucket_provider(found->words.items[0]), "aws-s3") == 0;
     return (BucketSettings){.provider = arguments_value(found, CLOUD_PROVIDER),
-                            .endpoint_url = arguments_value(found, CLOUD_ENDPOINT),
+                            .endpoint_url = s3 ? arguments_value(found, CLOUD_ENDPOINT) : NULL,
                             .profile = arguments_value(found, CLOUD_PROFILE),
                             .credential = arguments_value(found, CLOUD_CREDENTIAL),
                             .idle_timeout_ms = seconds * 1000,

@@ -75,7 +75,8 @@ int cloud_begin(const CloudProgram *program, int argc, char **argv, Arguments *r
 /* Tells what is wrong with the command line (the failure on record); CLOUD_USAGE. */
 int cloud_usage(const CloudProgram *program);
 
-/* What the common options say of the store. */
+/* What the common options say of the store that the first word names. As Barman has it, options of
+ * one provider do nothing at another. */
 BucketSettings cloud_settings(const Arguments *found);
 
 /* --test: can the store be reached, and is the bucket there? The exit code. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: PostgreSQL
  * barman-cloud-wal-archive: brings one WAL file into an object store, for archive_command or as a
  * hook script of Barman's or ours, with Barman's options, keys and exit codes. Where Barman
- * overwrites, it compares: an object is never replaced. */
+ * overwrites, it compares. It makes one request, and so relies on the store to heed the condition
+ * that the key is free. */
 #include "command/cloud_client.h"
 
 #include "base/file.h"
@@ -225,8 +226,26 @@ read_sizes(Archiving *self)
         return fail(ERR_USAGE, "argument --max-block-size: invalid value: '%s'", block);
     if (put && !parse_size(put, &size))
         return fail(ERR_USAGE, "argument --max-single-put-size: invalid value: '%s'", put);
-    if (put)
+    if (put && strcmp(bucket_provider(self->url), "azure-blob-storage") == 0)
         self->settings.part_size = size;
+    return 0;
+}
+
+static int
+read_encryption(Archiving *self)
+{
+    const Arguments *found = self->found;
+    const char *provider = bucket_provider(self->url);
+    bool s3 = strcmp(provider, "aws-s3") == 0, azure = strcmp(provider, "azure-blob-storage") == 0;
+    self->settings.kms_key = arguments_value(found, s3      ? SSE_KMS_KEY
+                                                    : azure ? ENCRYPTION_SCOPE
+                                                            : KMS_KEY);
+    if (!s3)
+        return 0;
+    self->settings.encryption = arguments_value(found, ENCRYPTION);
+    const char *kind = self->settings.encryption;
+    if (self->settings.kms_key && (!kind || strcmp(kind, "aws:kms") != 0))
+        return fail(ERR_USAGE, "--sse-kms-key-id needs --encryption aws:kms");
     return 0;
 }
 
@@ -247,18 +266,12 @@ static int
 read_line(Archiving *self)
 {
     const Arguments *found = self->found;
-    const char *key = arguments_value(found, SSE_KMS_KEY);
-    const char *encryption = arguments_value(found, ENCRYPTION);
     self->url = found->words.items[0];
     self->server = found->words.items[1];
     self->path = found->words.count > 2 ? found->words.items[2] : NULL;
     self->settings = cloud_settings(found);
     self->settings.retries = TRIES;
-    self->settings.encryption = encryption;
-    if (key && (!encryption || strcmp(encryption, "aws:kms") != 0))
-        return fail(ERR_USAGE, "--sse-kms-key-id needs --encryption aws:kms");
-    key = key ? key : arguments_value(found, KMS_KEY);
-    self->settings.kms_key = key ? key : arguments_value(found, ENCRYPTION_SCOPE);
+    TRY(read_encryption(self));
     TRY(read_tags(found, TAGS, TAG, &self->tags));
     TRY(read_tags(found, HISTORY_TAGS, HISTORY_TAG, &self->history_tags));
     TRY(read_sizes(self));

@@ -9,6 +9,7 @@
 #include "base/proc.h"
 #include "command/task.h"
 #include "flow/intake/held.h"
+#include "flow/queue/queue.h"
 #include "flow/retrieve.h"
 #include "flow/shipper.h"
 #include "flow/xlogdb/xlogdb.h"
@@ -223,10 +224,20 @@ drop_slot(const Invocation *invocation, const ServerConfig *server)
 }
 
 static int
+set_aside(void *context, const char *name)
+{
+    const ServerConfig *server = ((const Teller *)context)->server;
+    int result =
+        quarantine(server->errors_directory, server->streaming_wals_directory, name, "reset");
+    return result < 0 ? result : 0; /* or the archiver has taken it just now */
+}
+
+static int
 reset(const Invocation *invocation, const ServerConfig *server)
 {
     Teller teller = {invocation, server, ""};
-    ReceiverSpec spec = {.server = server, .tell = tell, .context = &teller};
+    ReceiverSpec spec = {
+        .server = server, .tell = tell, .set_aside = set_aside, .context = &teller};
     return receiver_reset(&spec) < 0 ? failed(invocation, server) : EXIT_DONE;
 }
 

@@ -101,6 +101,19 @@ want(Supervisor *supervisor, const char *subject, const Task *task, const char *
     child->wanted = true;
 }
 
+/* A fault in its options, which may be of a moment, is no reason to stop receiving its WAL. */
+static void
+leave_alone(Supervisor *supervisor, const ServerConfig *server)
+{
+    log_error("server '%s': %s; what runs for it goes on as before", server->name,
+              server->messages.items[0]);
+    for (size_t i = 0; i < supervisor->count; i++) {
+        Child *child = &supervisor->children[i];
+        if (child->task != &metrics_task && strcmp(child->subject, server->name) == 0)
+            child->wanted = child->pid != 0 && child->kill_at == 0;
+    }
+}
+
 /* Compares what should run with what does. */
 static void
 plan(Supervisor *supervisor)
@@ -113,6 +126,8 @@ plan(Supervisor *supervisor)
         const ServerConfig *server = &config->servers[i];
         AUTO(free) char *settings = settings_of(config, server);
         str_append(&all, settings);
+        if (server->active && server->disabled)
+            leave_alone(supervisor, server);
         for (size_t t = 0; t < task_count(); t++)
             if (task_wanted(task_at(t), server))
                 want(supervisor, server->name, task_at(t), settings);

@@ -17,6 +17,7 @@ enum {
     SERVER_TIMEOUT_MS = 30 * 1000,          /* for connecting, and each query */
     CHECKPOINT_TIMEOUT_MS = 60 * 60 * 1000, /* which may have much to write */
     ARCHIVE_PAUSE_MS = 100,
+    CATALOG_WAIT_MS = 200,
 };
 
 enum Option { FORCE, ARCHIVE, TIMEOUT };
@@ -143,7 +144,23 @@ run_archivers(Job *job)
     return archive_server(config, job->server, &observer, &kept, &summary);
 }
 
-/* Is the closed segment in the archive? */
+/* Is the file's line in the catalog, or with "" all that is in it, for good? Whoever writes a line
+ * holds the lock until it is durable: as long as it is held, the answer is no. */
+static int
+find_recorded(const Job *job, const char *name, bool *ret_found)
+{
+    XlogDbPlace place = xlogdb_place(job->invocation->config, job->server);
+    place.lock_wait_ms = CATALOG_WAIT_MS;
+    AUTO(xlogdb) XlogDb *db = xlogdb_new(&place);
+    bool found = true;
+    int result = xlogdb_contains(db, &name, *name ? 1 : 0, &found);
+    if (result < 0)
+        return error_last()->class == ERR_BUSY ? 0 : result;
+    *ret_found = found;
+    return 0;
+}
+
+/* Is the closed segment archived? It is there before it is durable, and recorded last. */
 static int
 find_closed(const Job *job, bool *ret_found)
 {
@@ -152,10 +169,7 @@ find_closed(const Job *job, bool *ret_found)
     int result = archive_find(job->server, &store);
     if (result == 0)
         result = store_stat(store, job->closed, &st);
-    if (result < 0)
-        return result;
-    *ret_found = result == 0;
-    return 0;
+    return result == 0 ? find_recorded(job, job->closed, ret_found) : result < 0 ? result : 0;
 }
 
 /* The size of the catalog, which grows with whatever is archived by whoever; 0: there is none. */
@@ -178,8 +192,8 @@ await_archive(Job *job, bool *ret_found)
         TRY(run_archivers(job));
         if (*job->closed)
             TRY(find_closed(job, &found));
-        else
-            found = catalog_size(job) != begin;
+        else if (catalog_size(job) != begin)
+            TRY(find_recorded(job, "", &found));
         if (found || clock_ms() >= deadline) {
             *ret_found = found;
             return 0;

@@ -52,17 +52,21 @@ take_backup(void *context, const char *id, const char *text)
 }
 
 static void
+append_word(Str *rows, const char *name, const char *word)
+{
+    const char *quote = word ? "\"" : "";
+    str_appendf(rows, "            \"%s\": %s%s%s,\n", name, quote, word ? word : "null", quote);
+}
+
+static void
 append_row(SyncInfo *self, const WalFile *row)
 {
     char time[XLOGDB_TIME_ROOM];
-    const char *quote = row->compression ? "\"" : "";
     xlogdb_time_format(row->mtime, time);
     str_appendf(&self->rows, "%s\n        {\n", self->rows.length ? "," : "");
-    str_appendf(&self->rows, "            \"compression\": %s%s%s,\n", quote,
-                row->compression ? row->compression : "null", quote);
+    append_word(&self->rows, "compression", row->compression);
     if (self->encryption)
-        str_appendf(&self->rows, "            \"encryption\": %s,\n",
-                    row->encryption ? "\"gpg\"" : "null");
+        append_word(&self->rows, "encryption", row->encryption);
     str_appendf(&self->rows,
                 "            \"name\": \"%s\",\n            \"size\": %lld,\n"
                 "            \"time\": %s\n        }",

@@ -35,6 +35,7 @@ typedef struct Ahead {
     const ServerConfig *server;
     const char *directory; /* pg_wal */
     Recipe recipe;
+    char *place;                /* which store is meant: the record's first line */
     Lock lock;                  /* of the record */
     StrList record;             /* its lines, without the first */
     AheadFile files[AHEAD_MAX]; /* the first is the one that we were called for */
@@ -55,19 +56,22 @@ note_identity(AheadFile *file, const struct stat *st)
     memcpy(file->line, line, sizeof(line));
 }
 
-/* Which store is meant: the record's first line */
-static char *
-store_line(const ServerConfig *server)
+/* The store may be another one although the configuration is the same: the environment and the
+ * files of credentials have a say, too. */
+static int
+find_place(Ahead *self)
 {
-    const char *endpoint = server->cloud_endpoint_url;
-    return mem_printf("%s %s %s", server->name, server->wals_directory, endpoint ? endpoint : "-");
+    const ServerConfig *server = self->server;
+    AUTO(free) char *bucket = NULL;
+    TRY(archive_bucket(server, &bucket));
+    self->place = mem_printf("%s %s %s", server->name, server->wals_directory, bucket);
+    return 0;
 }
 
 static void
 read_record(Ahead *self)
 {
     AUTO(str) Str text = {0};
-    AUTO(free) char *store = store_line(self->server);
     AUTO(free) char *path = mem_printf("%s/%s", self->server->backup_directory, record_name);
     if (access(path, F_OK) < 0 || file_read_text(path, RECORD_MAX, &text) < 0)
         return;
@@ -77,7 +81,7 @@ read_record(Ahead *self)
         if (!end)
             return;
         *end = '\0';
-        if (first && strcmp(line, store) != 0)
+        if (first && strcmp(line, self->place) != 0)
             return; /* another store was meant */
         if (!first)
             strlist_add(&self->record, line);
@@ -110,8 +114,7 @@ write_record(const Ahead *self)
     AUTO(str) Str text = {0};
     AUTO(atomic) AtomicFile file = ATOMIC_NONE;
     const char *directory = self->server->backup_directory;
-    AUTO(free) char *store = store_line(self->server);
-    str_appendf(&text, "%s\n", store);
+    str_appendf(&text, "%s\n", self->place);
     for (size_t i = 0; i < self->record.count; i++)
         if (is_ready(self, self->record.items[i]))
             str_appendf(&text, "%s\n", self->record.items[i]);
@@ -231,6 +234,7 @@ archive(Ahead *self, size_t parallel)
     AUTO(free)
     char *lock = mem_printf("%s/.%s.lock", self->server->backup_directory, record_name);
     pid_t holder = 0;
+    TRY(find_place(self));
     TRY(dir_make(self->server->backup_directory));
     int locked = lock_take(lock, LOCK_EXCLUSIVE, 0, &self->lock, &holder);
     TRY(locked < 0 ? locked : 0);
@@ -271,6 +275,7 @@ ahead_archive(const ServerConfig *server, const char *path, size_t parallel)
             coder_free(self->compressors[i]);
     lock_release(&self->lock);
     strlist_done(&self->record);
+    free(self->place);
     free(self);
     if (result < 0)
         error_restore(&error);

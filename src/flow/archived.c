@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: PostgreSQL
  * Both files are read to their ends, through whatever compressed and encrypted them, unless a
- * digest of the plain contents was recorded. */
+ * digest of the plain contents was recorded that can be believed. */
 #include "flow/archived.h"
 
 #include "base/log.h"
@@ -49,14 +49,43 @@ compare_contents(Reader *a, Reader *b, const char *name)
     return ITEM_SAME;
 }
 
+/* Is the digest that was recorded with the archived file the source's? STORE_MISSING, STORE_UNKNOWN
+ */
 static int
-compare_digest(const Recipe *recipe, const Item *item, const char *archived)
+compare_digest(const Recipe *recipe, const Item *item, bool *ret_same)
 {
-    char ours[OBJECT_SHA256_ROOM];
+    char ours[OBJECT_SHA256_ROOM], archived[OBJECT_SHA256_ROOM];
+    int found = store_digest(recipe->store, item->wal.name, archived);
+    if (found != 0)
+        return found;
     memcpy(ours, item->sha256, sizeof(ours));
     if (!*ours)
         TRY(item_digest(recipe, item, ours));
-    return strcmp(ours, archived) == 0 ? ITEM_SAME : ITEM_DIFFERENT;
+    *ret_same = strcmp(ours, archived) == 0;
+    return 0;
+}
+
+/* Beyond this host a digest says what its writer meant to store, not what the store has. Where
+ * nobody here can read that, it is all there is. */
+static bool
+believes_digest(const Recipe *recipe)
+{
+    return !store_is_remote(recipe->store) || (recipe->cipher && recipe->cipher->secret_apart);
+}
+
+/* The contents differ. Were the same meant to be stored, then the archived copy is damaged, and the
+ * source may be the only good one: it waits, and does not go to errors/. */
+static int
+judge_different(const Recipe *recipe, const Item *item)
+{
+    bool same = false;
+    int found = compare_digest(recipe, item, &same);
+    if (found < 0 || !same)
+        return found < 0 ? found : ITEM_DIFFERENT;
+    return hint(fail(ERR_DATA,
+                     "the archived copy of '%s' is damaged: it is not what was to be stored there",
+                     item->wal.name),
+                "remove that copy, and this file is archived anew");
 }
 
 /* Contents are read and compared, or a digest of all of them: equal sizes and times prove nothing.
@@ -65,16 +94,19 @@ int
 item_compare(const Recipe *recipe, const Item *item)
 {
     AUTO(close) int fd = -1;
-    char sha256[OBJECT_SHA256_ROOM];
-    int found = store_digest(recipe->store, item->wal.name, sha256);
+    bool same = false;
+    int found = STORE_UNKNOWN;
+    if (believes_digest(recipe))
+        found = compare_digest(recipe, item, &same);
     if (found == 0)
-        return compare_digest(recipe, item, sha256);
+        return same ? ITEM_SAME : ITEM_DIFFERENT;
     if (found == STORE_UNKNOWN)
         found = store_read(recipe->store, item->wal.name, &fd);
     if (found == STORE_MISSING)
         return fail(ERR_IO, "'%s' vanished from the archive", item->wal.name);
     TRY(found);
-    return item_compare_with(recipe, item, fd);
+    int result = item_compare_with(recipe, item, fd);
+    return result == ITEM_DIFFERENT ? judge_different(recipe, item) : result;
 }
 
 /* Why a content could not be opened: an encrypted one waits for who has its key, as errors/ would

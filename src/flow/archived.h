@@ -6,8 +6,8 @@
 #include "flow/item.h"
 
 /* Compares an open source file with what the archive has under the name: ITEM_SAME, ITEM_DIFFERENT,
- * or <0. What is encrypted, and cannot be decrypted, cannot be compared unless its digest
- * was recorded. */
+ * or <0: ERR_DATA when the archived one is damaged for sure. What is encrypted, and cannot be
+ * decrypted, cannot be compared unless its digest was recorded. */
 int item_compare(const Recipe *recipe, const Item *item);
 
 /* The same with another open file in place of the archived one. */

@@ -14,6 +14,12 @@ char *growing_binding(const Piece *piece);
  * first. */
 int growing_reach(void *context, const Piece *piece);
 
+/* Does the first piece begin the segment that is open as fd? Names come again in another cluster,
+ * and its WAL must not go on where this one's ended. GROWING_OTHER when not. What this host cannot
+ * decrypt is taken for it. */
+enum { GROWING_OTHER = 1 };
+int growing_compare(const Store *store, Keyring *keyring, const char *name, int fd);
+
 /* What the store has of the segment from its beginning on, without a gap, as an open file without a
  * name, in memory. GROWING_NONE when it has nothing. */
 enum { GROWING_NONE = 1 };

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 
 enum { BLOCK = 256 << 10, HEAD = 4096 };
 
@@ -58,6 +59,17 @@ begin_item(const char *name, Item *ret_item)
     *ret_item = fresh; /* whose old name may be the one that we were given */
 }
 
+/* Its receiver holds a lock as long as it writes into it. Ours keeps one from beginning. */
+static bool
+is_received(const Recipe *recipe, const Item *item, GateFinding *finding)
+{
+    if (!recipe->plain || item->wal.kind != WAL_PARTIAL ||
+        flock(item->fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return false;
+    snprintf(finding->reason, sizeof(finding->reason), "a receiver writes into it");
+    return true;
+}
+
 /* opened: was it, or why not? */
 static bool
 examine(const Recipe *recipe, int opened, Item *ret_item)
@@ -67,6 +79,8 @@ examine(const Recipe *recipe, int opened, Item *ret_item)
     char head[HEAD];
     size_t got = 0;
     int result = opened;
+    if (result == 0 && is_received(recipe, ret_item, &finding))
+        result = GATE_WAIT;
     if (result == 0)
         result = file_read(ret_item->fd, head, sizeof(head), name, &got);
     /* As a file that does not become whole, it must not hold up the others for ever. What was
@@ -259,9 +273,10 @@ check_unchanged(const Item *item)
     return 0;
 }
 
-/* Fills the put that was begun. The digest of the plain contents goes along with them, for
- * comparing a duplicate by one question; and where who encrypts cannot decrypt, it is all by which
- * one can be recognised. A source that is compressed already is decoded once more for it only then.
+/* Fills the put that was begun. The digest of the plain contents goes along with them: by it a
+ * damaged copy is told from another file, later; and where who encrypts cannot decrypt, it is all
+ * by which a duplicate can be recognised. A source that is compressed already is decoded once more
+ * for it only then.
  */
 static int
 transform(const Recipe *recipe, Coder **compressor, Stream stream, Item *item)

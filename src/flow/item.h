@@ -45,7 +45,7 @@ typedef struct Recipe {
     const CipherClass *cipher; /* to encrypt with; NULL: not at all */
     CustomCodec custom;
     Gate gate;
-    bool undigested; /* no digest goes along, where it would only spare work with a duplicate */
+    bool undigested; /* no digest goes along, where it would only tell damage from difference */
 } Recipe;
 
 /* Opens the source and sends it through the gate. False when the item's way ends here (WAITING,

@@ -56,6 +56,14 @@ archive_open(const ServerConfig *server, Store **ret_store)
     return store_open(&place, ret_store);
 }
 
+int
+archive_bucket(const ServerConfig *server, char **ret_place)
+{
+    AUTO(arena) Arena *arena = arena_new();
+    StorePlace place = place_of(server, 0, arena);
+    return bucket_place(place.wals, &place.bucket, ret_place);
+}
+
 static int
 find(const ServerConfig *server, int64_t limit_ms, Store **ret_store)
 {

@@ -16,6 +16,9 @@ int archive_find(const ServerConfig *server, Store **ret_store);
  * object store has at most limit_ms for each answer; 0: what the configuration says. */
 int archive_need(const ServerConfig *server, int64_t limit_ms, Store **ret_store);
 
+/* Where the bucket of an archive in an object store is: bucket_place. */
+int archive_bucket(const ServerConfig *server, char **ret_place);
+
 /* The failure of an archive that holds nothing, not even a catalog. */
 int archive_fail_empty(const ServerConfig *server);
 

@@ -54,6 +54,8 @@ compare_remote(const Put *put)
     TRY(archive_need(put->server, REMOTE_MS, &store));
     Recipe recipe = put->recipe;
     recipe.store = store;
+    if (put->server->encryption)
+        recipe.cipher = cipher_find(put->server->encryption);
     return item_compare(&recipe, &put->item);
 }
 
@@ -114,24 +116,13 @@ ask_incoming(const Put *put)
     return wrap(result, "'%s'", path);
 }
 
-/* Takes back what was published, if it still waits. */
-static void
-withdraw(const Put *put)
-{
-    AUTO(free) char *path = mem_printf("%s/%s", put->incoming, put->item.wal.name);
-    struct stat ours, there;
-    if (fstat(put->parcel.file.fd, &ours) == 0 && lstat(path, &there) == 0 &&
-        ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
-        unlink(path);
-}
-
 /* Is the content there by now, wherever the archiver may have carried it? */
 static int
 confirm(const Put *put)
 {
     int archived = ask_archive(put);
     if (archived == ITEM_DIFFERENT) {
-        withdraw(put);
+        atomic_withdraw(&put->parcel.file);
         return fail_different(put, "the archive");
     }
     return archived < 0 ? archived : 0;
@@ -197,7 +188,7 @@ claim(Put *put)
     uint64_t owner = 0;
     if (gate_claim(&put->recipe.gate, &put->item.facts, &owner) != GATE_INVALID)
         return 0;
-    withdraw(put);
+    atomic_withdraw(&put->parcel.file);
     return fail(ERR_DATA,
                 "'%s' does not belong into this archive: it is of the cluster with system "
                 "identifier %llu, and this archive of %llu",

@@ -29,6 +29,7 @@ struct Shipper {
     Store *store;
     char name[WAL_NAME_ROOM]; /* of the segment in work */
     uint32_t shipped;         /* bytes of it */
+    bool inherited;           /* they were there before us, and were not compared yet */
     StrList left;             /* other segments that have pieces */
     bool failing;             /* told already */
 
@@ -119,6 +120,24 @@ put(Shipper *shipper, Piece *piece, const void *data)
     return piece_put(shipper->store, piece, sealed.data, sealed.length);
 }
 
+/* Are the pieces that were there of the WAL that is received? If not, or if that is not to be found
+ * out, they are looked at anew the next time: somebody may have removed them. */
+static int
+check_inherited(Shipper *shipper, int fd)
+{
+    int result = growing_compare(shipper->store, shipper->custom.keyring, shipper->name, fd);
+    if (result == GROWING_OTHER)
+        result =
+            fail(ERR_DATA,
+                 "the pieces of '%s' in the store are of other WAL; remove them if they are of "
+                 "no use any more",
+                 shipper->name);
+    if (result < 0)
+        shipper->name[0] = '\0';
+    shipper->inherited = false;
+    return result;
+}
+
 static int
 ship_up_to(Shipper *shipper, uint32_t end)
 {
@@ -127,6 +146,8 @@ ship_up_to(Shipper *shipper, uint32_t end)
     TRY(open_received(shipper, &fd));
     if (fd < 0)
         return 0; /* archived meanwhile */
+    if (shipper->inherited && shipper->shipped < end)
+        TRY(check_inherited(shipper, fd));
     if (lseek(fd, shipper->shipped, SEEK_SET) < 0)
         return fail_errno("seek in '%s'", shipper->name);
     while (shipper->shipped < end) {
@@ -163,6 +184,7 @@ ship(Shipper *shipper, Timeline timeline, Lsn written, uint32_t segment_size)
         TRY(piece_list(shipper->store, name, growing_reach, &shipped));
         memcpy(shipper->name, name, sizeof(name));
         shipper->shipped = shipped;
+        shipper->inherited = shipped > 0;
     }
     TRY(ship_up_to(shipper, (uint32_t)(written % segment_size)));
     return remove_left(shipper);

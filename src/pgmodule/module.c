@@ -10,6 +10,7 @@
 #pragma GCC visibility push(default) /* 15 does not say itself what is to be seen from outside */
 #include <postgres.h>
 
+#include <catalog/pg_control.h>
 #include <fcntl.h>
 #include <fmgr.h>
 #include <miscadmin.h>
@@ -75,16 +76,23 @@ must_stop(void)
     return ShutdownRequestPending || !PostmasterIsAlive();
 }
 
-/* PostgreSQL does not tell its archiver that it shuts down, but asks it to bring the last files,
- * and waits for that; the status is in the lock file of the data directory. */
+/* What a file of the data directory holds from there on, as far as there is room; <0: nothing. */
+static ssize_t
+peek(const char *path, off_t from, void *ret_data, size_t room)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : pread(fd, ret_data, room, from);
+    if (fd >= 0)
+        close(fd);
+    return size;
+}
+
+/* The status is in the lock file of the data directory. */
 static bool
 server_is_stopping(void)
 {
     char text[2048];
-    int fd = open("postmaster.pid", O_RDONLY | O_CLOEXEC);
-    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    if (fd >= 0)
-        close(fd);
+    ssize_t size = peek("postmaster.pid", 0, text, sizeof(text) - 1);
     if (size < 0)
         return false;
     text[size] = '\0';
@@ -94,16 +102,31 @@ server_is_stopping(void)
     return line && strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
 }
 
-/* A helper may hang, and must not keep the server from shutting down; but one that is at work on
- * the last file gets some time. */
+/* A stopping server may go on for hours with the sessions that it has (smart), and some time with
+ * its last checkpoint; only behind that it waits for its archiver. */
+static bool
+last_checkpoint_is_done(void)
+{
+    DBState state;
+    return peek("global/pg_control", offsetof(ControlFileData, state), &state, sizeof(state)) ==
+               sizeof(state) &&
+           (state == DB_SHUTDOWNED || state == DB_SHUTDOWNED_IN_RECOVERY);
+}
+
+/* PostgreSQL does not tell its archiver that it shuts down, but asks it to bring the last files,
+ * and waits for that. A helper may hang, and must not keep it from its end; but one that is at work
+ * on the last file gets some time. */
 static bool
 must_stop_helper(void)
 {
     static int64_t looked_ms, noticed_ms;
     int64_t now = clock_ms();
-    if (!noticed_ms && now - looked_ms >= LOOK_MS) {
+    if (now - looked_ms >= LOOK_MS) {
         looked_ms = now;
-        noticed_ms = server_is_stopping() ? now : 0;
+        if (!server_is_stopping() || !last_checkpoint_is_done())
+            noticed_ms = 0;
+        else if (!noticed_ms)
+            noticed_ms = now;
     }
     return must_stop() || (noticed_ms && now - noticed_ms >= GRACE_MS);
 }
@@ -111,7 +134,10 @@ must_stop_helper(void)
 static Relay
 relay_of_settings(void)
 {
-    return (Relay){.road = mode == MODE_PUT_WAL ? RELAY_PUT_WAL : RELAY_OBJECT_STORE,
+    static const RelayRoad roads[] = {[MODE_DIRECTORY] = RELAY_NONE,
+                                      [MODE_PUT_WAL] = RELAY_PUT_WAL,
+                                      [MODE_OBJECT_STORE] = RELAY_OBJECT_STORE};
+    return (Relay){.road = roads[mode],
                    .program = program,
                    .config_file = config_file,
                    .server = server_name,
@@ -146,8 +172,25 @@ bring(const char *file, const char *path)
         return relay_file(&relay, path);
     }
     push.segment_size = (uint32_t)wal_segment_size;
+    push.program = relay_of_settings();
+    push.beside.cluster = GetSystemIdentifier();
     int result = push_to(&push, incoming_wals_directory);
     return result == 0 ? push_file(&push, file, path) : result;
+}
+
+/* Whoever reads the log shall know why files are left that wait; an archiver lives to see one
+ * shutdown. */
+static void
+tell_stopped(const char *file)
+{
+    static bool told;
+    if (told || mode == MODE_DIRECTORY || !PostmasterIsAlive())
+        return;
+    told = true;
+    ereport(WARNING,
+            (errmsg("could not archive \"%s\": the helper was ended, because the server shuts down",
+                    file),
+             errhint("What is not archived yet will be after the next start.")));
 }
 
 static bool
@@ -157,10 +200,16 @@ archive(const char *file, const char *path)
         ereport(WARNING, (errmsg("could not archive \"%s\": out of memory", file)));
         return false;
     }
-    if (bring(file, path) == 0)
+    int result = bring(file, path);
+    if (push.beside.notice[0])
+        ereport(WARNING, (errmsg("%s", push.beside.notice)));
+    push.beside.notice[0] = '\0';
+    if (result == 0)
         return true;
     const Error *error = error_last();
-    if (error->class != ERR_STOPPED)
+    if (error->class == ERR_STOPPED)
+        tell_stopped(file);
+    else
         ereport(WARNING, (errmsg("could not archive \"%s\": %s", file, error->text),
                           error->hint[0] ? errhint("%s.", error->hint) : 0));
     return false;

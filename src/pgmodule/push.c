@@ -23,6 +23,7 @@ typedef struct Copy {
     char name[PUSH_NAME_ROOM];
     struct stat source;
     AtomicFile file; /* closed when the directory has such a file already */
+    bool uncompared; /* with what is archived under the name */
 } Copy;
 
 typedef struct Group {
@@ -52,8 +53,10 @@ push_to(Push *push, const char *directory)
         return fail(ERR_CONFIG, "'%s' is not an absolute path", directory);
     if (strlen(directory) >= sizeof(push->directory) - PUSH_NAME_ROOM)
         return fail(ERR_CONFIG, "too long a name of a directory: '%s'", directory);
-    if (strcmp(push->directory, directory) != 0)
+    if (strcmp(push->directory, directory) != 0) {
         push->ahead_count = 0;
+        beside_of(directory, &push->beside);
+    }
     snprintf(push->directory, sizeof(push->directory), "%s", directory);
     return 0;
 }
@@ -85,9 +88,10 @@ piece(Push *push, int which)
     return push->room + (odd ? PUSH_ALIGNMENT - odd : 0) + (size_t)which * PUSH_PIECE;
 }
 
-/* The file in incoming/ against the one in pg_wal/. Its bytes may be in memory only, be it ours of
- * before a crash: it is synced before it counts. ENTRY_GONE: it has been taken from there. */
-enum { ENTRY_GONE = 1 };
+/* The file in incoming/, or in the archive, against the one in pg_wal/. Its bytes may be in memory
+ * only, be it ours of before a crash: it is synced before it counts. ENTRY_GONE: it has been taken
+ * from there. */
+enum { ENTRY_GONE = 1, ENTRY_OTHER = 2 };
 
 static int
 compare(Push *push, const char *path, const char *there)
@@ -103,11 +107,69 @@ compare(Push *push, const char *path, const char *there)
         TRY(file_read(fd, piece(push, 0), PUSH_PIECE, path, &got));
         TRY(file_read(there_fd, piece(push, 1), PUSH_PIECE, there, &there_got));
         if (got != there_got || memcmp(piece(push, 0), piece(push, 1), got) != 0)
-            return hint(fail(ERR_DATA, "'%s' is there already, with other contents", there),
-                        "two servers must not archive into one directory; a copy that was cut "
-                        "short is moved out of the way by walden");
+            return ENTRY_OTHER;
     } while (got > 0);
     return file_sync(there_fd, there);
+}
+
+/* The same, as a failure when the contents are others. */
+static int
+compare_waiting(Push *push, const char *path, const char *there)
+{
+    int result = compare(push, path, there);
+    if (result != ENTRY_OTHER)
+        return result;
+    return hint(fail(ERR_DATA, "'%s' is there already, with other contents", there),
+                "two servers must not archive into one directory; a copy that was cut "
+                "short is moved out of the way by walden");
+}
+
+/* Named outcomes: nothing is archived under the name; something is that could not be compared. */
+enum { NOT_ARCHIVED = 3, NOT_KNOWN = 4 };
+
+/* For what we cannot read here: compressed, encrypted, or of an account that does not let us. */
+static int
+ask_program(Push *push, const char *name, const char *path, const char *there)
+{
+    bool readable = access(there, R_OK) == 0;
+    int result = relay_compare(&push->program, name, path);
+    if (result == 0)
+        return 0;
+    if (result == RELAY_DIFFERENT)
+        return ENTRY_OTHER;
+    if (error_last()->class == ERR_STOPPED)
+        return result;
+    snprintf(push->beside.notice, sizeof(push->beside.notice),
+             "'%s' is archived already, %s, and whether with the same contents could not be asked: "
+             "%s; the archiver will compare it",
+             name, readable ? "compressed or encrypted" : "and cannot be read from here",
+             error_last()->text);
+    return NOT_KNOWN;
+}
+
+static int
+compare_archived(Push *push, const char *name, const char *path, const char *there)
+{
+    int result = compare(push, path, there);
+    bool clear = result == 0 || result == ENTRY_GONE ||
+                 (result == ENTRY_OTHER && beside_is_plain(there, name)) ||
+                 (result < 0 && error_last()->class == ERR_STOPPED);
+    return clear ? result : ask_program(push, name, path, there);
+}
+
+/* 0: the archive has these contents under the name. NOT_ARCHIVED, NOT_KNOWN: it may be brought. */
+static int
+ask_archive(Push *push, const char *name, const char *path)
+{
+    char there[PATH_MAX];
+    if (!beside_has(&push->beside, name, there))
+        return NOT_ARCHIVED;
+    int result = compare_archived(push, name, path, there);
+    if (result == ENTRY_OTHER)
+        return hint(fail(ERR_DATA, "'%s' is archived already, with other contents", there),
+                    "does another server, or a copy of this one, archive here? Each needs an "
+                    "archive of its own; see check-wal-archive");
+    return result == ENTRY_GONE ? NOT_ARCHIVED : result;
 }
 
 /* Past the page cache or through it. */
@@ -208,7 +270,7 @@ add(Push *push, Group *group, const char *name, const char *path)
     AUTO(close) int fd = -1;
     TRY(open_source(path, &fd, &copy.source));
 
-    int found = access(there, F_OK) == 0 ? compare(push, path, there) : ENTRY_GONE;
+    int found = access(there, F_OK) == 0 ? compare_waiting(push, path, there) : ENTRY_GONE;
     if (found < 0)
         return found;
     if (found == ENTRY_GONE) {
@@ -244,11 +306,29 @@ look_ahead(Push *push, Group *group, const char *name, const char *path)
         return;
     while (group->count < PUSH_FILES && group->bytes < PUSH_BYTES && clock_ms() < until &&
            wal_name_next(&next, push->segment_size, &next)) {
-        char next_name[WAL_NAME_ROOM], next_path[PATH_MAX];
+        char next_name[WAL_NAME_ROOM], next_path[PATH_MAX], archived[PATH_MAX];
         wal_name_format(&next, next_name);
-        if (!is_ready(path, next_name, next_path) || add(push, group, next_name, next_path) < 0)
+        if (!is_ready(path, next_name, next_path) ||
+            beside_admits(&push->beside, next_name, next_path) < 0 ||
+            beside_has(&push->beside, next_name, archived) ||
+            add(push, group, next_name, next_path) < 0)
             return;
     }
+}
+
+/* Another server's file of the name may have come, and gone on into the archive, since we looked.
+ */
+static int
+confirm(Push *push, const Copy *copy, const char *path)
+{
+    if (copy->uncompared)
+        return 0;
+    int result = ask_archive(push, copy->name, path);
+    if (result >= 0)
+        return 0;
+    if (error_last()->class == ERR_DATA)
+        atomic_withdraw(&copy->file);
+    return result;
 }
 
 /* Under its name, whoever else tries. */
@@ -260,8 +340,8 @@ publish(Push *push, Copy *copy, const char *path)
     for (int tries = 0; tries < 3; tries++) {
         int result = atomic_publish(&copy->file);
         if (result != ATOMIC_EXISTS)
-            return result;
-        result = compare(push, path, there);
+            return result == 0 ? confirm(push, copy, path) : result;
+        result = compare_waiting(push, path, there);
         if (result != ENTRY_GONE)
             return result;
     }
@@ -313,8 +393,14 @@ push_file(Push *push, const char *name, const char *path)
         return 0;
     push->ahead_count = 0;
 
+    TRY(beside_admits(&push->beside, name, path));
+    int archived = ask_archive(push, name, path);
+    if (archived <= 0)
+        return archived;
+
     AUTO(group) Group group = {.count = 0};
     TRY(add(push, &group, name, path));
+    group.copies[0].uncompared = archived == NOT_KNOWN;
     look_ahead(push, &group, name, path);
     TRY(finish(push, &group, path));
     for (size_t i = 1; i < group.count; i++) {

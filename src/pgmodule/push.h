@@ -5,6 +5,8 @@
 #define WALDEN_PGMODULE_PUSH_H
 
 #include "base/error.h"
+#include "pgmodule/beside.h"
+#include "pgmodule/relay.h"
 #include "wal/wal.h"
 
 #include <limits.h>
@@ -31,6 +33,8 @@ typedef struct Push {
     bool (*stop)(void);       /* are we to end? Asked between pieces; NULL: never */
     uint32_t segment_size;    /* of the server */
     char directory[PATH_MAX]; /* incoming/ */
+    Beside beside;            /* the archive, where it can be seen; its cluster may be set */
+    Relay program; /* is asked what is archived where we cannot read it; no server: not */
     Ahead ahead[PUSH_FILES];
     size_t ahead_count;
     char room[2 * PUSH_PIECE + PUSH_ALIGNMENT]; /* of two pieces, see piece() */
@@ -40,8 +44,12 @@ typedef struct Push {
 int push_to(Push *push, const char *directory);
 
 /* When it returns 0, the file `path`, whose base name is `name`, is durable under that name in the
- * directory, or was there with the same contents. ERR_DATA when a file with other contents has the
- * name; that one is left alone. ERR_STOPPED when stop() said so.
+ * directory, or was there, or in the archive, with the same contents. ERR_DATA when a file with
+ * other contents has the name in one of them; that one is left alone. ERR_DATA also when it is of
+ * another cluster than the archive, or not what its name says. ERR_STOPPED when stop() said so.
+ *
+ * What is archived and cannot be compared does not hold up the file: the archiver compares it, who
+ * takes it from the directory; beside.notice says so then.
  *
  * Segments that follow it, and are marked ready in archive_status/ beside it, are brought along as
  * far as the limits go, and answered from memory when they are asked for; no mark is touched, and

@@ -9,9 +9,23 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 
 static const char file_name[] = "identity.json";
+
+/* 0: there is none. Not by libjansson: the archive module reads it inside PostgreSQL's server,
+ * which has a json_object of its own that the library would call in place of its own. */
+static uint64_t
+parse_system_id(const char *text)
+{
+    char id[21]; /* digits of UINT64_MAX */
+    int end = 0;
+    const char *at = strstr(text, "\"systemid\"");
+    if (!at || sscanf(at, "\"systemid\" : \"%20[0-9]\"%n", id, &end) != 1 || end == 0)
+        return 0;
+    errno = 0;
+    uint64_t value = strtoull(id, NULL, 10);
+    return errno == 0 ? value : 0;
+}
 
 int
 identity_read(const char *backup_directory, uint64_t *ret_system_id)
@@ -23,16 +37,8 @@ identity_read(const char *backup_directory, uint64_t *ret_system_id)
     if (result < 0 && error_last()->os_error == ENOENT)
         return 0;
     TRY(result);
-    json_error_t error;
-    json_t *root = json_loadb(text.data, text.length, 0, &error);
-    const char *id = json_string_value(json_object_get(root, "systemid"));
-    uint64_t value = 0;
-    errno = 0;
-    if (id && *id && strspn(id, "0123456789") == strlen(id))
-        value = strtoull(id, NULL, 10);
-    bool good = value != 0 && errno == 0;
-    json_decref(root);
-    if (!good)
+    uint64_t value = parse_system_id(str_text(&text));
+    if (value == 0)
         return hint(fail(ERR_DATA, "'%s' does not hold a \"systemid\"", path),
                     "restore the file, or remove it if you are sure of the cluster");
     *ret_system_id = value;

@@ -83,10 +83,10 @@ def account_sas(permissions="rwdlacxt", seconds=3600, key=KEY):
         "sig": base64.b64encode(mac.digest()).decode()})
 
 
-def blob(store, key, method="HEAD", query="", **headers):
+def blob(store, key, method="HEAD", query="", data=None, **headers):
     """(headers, text) that the store answers to its owner's own request."""
     request = urllib.request.Request(
-        f"{store.url}/{key}?{query}&{account_sas()}", method=method,
+        f"{store.url}/{key}?{query}&{account_sas()}", method=method, data=data,
         headers={"x-ms-version": "2021-12-02", **headers})
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as got:
         return got.headers, got.read().decode()

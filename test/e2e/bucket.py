@@ -10,7 +10,7 @@ from objectstore import SECRET
 class Bucket:
     """An S3 bucket of a test's own, and boto3's view of it; env is what clients need to know."""
 
-    def __init__(self, server, name):
+    def __init__(self, server, name, **options):
         self.server, self.name = server, name
         self.url = f"s3://{name}"
         self.env = {
@@ -22,7 +22,7 @@ class Bucket:
             aws_access_key_id=server.access_key, aws_secret_access_key=SECRET,
             config=botocore.config.Config(s3={"addressing_style": "path"}),
         )
-        self.client.create_bucket(Bucket=name)
+        self.client.create_bucket(Bucket=name, **options)
 
     def keys(self, prefix=""):
         found = []

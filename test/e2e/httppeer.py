@@ -25,6 +25,7 @@ class Request:
     query: dict
     headers: dict  # names in lower case
     body: bytes
+    target: str = ""  # path and query as they came
 
 
 @dataclasses.dataclass
@@ -105,6 +106,7 @@ class Peer:
     def _handler(peer):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def setup(self):
                 super().setup()
@@ -117,7 +119,7 @@ class Peer:
                 query = dict(urllib.parse.parse_qsl(url.query, keep_blank_values=True))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 request = Request(
-                    self.command, urllib.parse.unquote(url.path), query, headers, body
+                    self.command, urllib.parse.unquote(url.path), query, headers, body, self.path
                 )
                 self._send(peer.answer(request))
 
@@ -258,7 +260,9 @@ def xml(text):
 
 
 def listed(key, size=1):
-    return (f"<Contents><Key>{urllib.parse.quote(key)}</Key><Size>{size}</Size>"
+    """Quoted as Amazon does: a space is a plus. (Ceph and Swift write %20.)"""
+    quoted = urllib.parse.quote_plus(key, safe="/")
+    return (f"<Contents><Key>{quoted}</Key><Size>{size}</Size>"
             "<LastModified>2026-11-21T13:11:33.000Z</LastModified></Contents>")
 
 

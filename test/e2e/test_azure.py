@@ -175,7 +175,7 @@ def identities():
     server.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def secure():
     """Tokens are taken over TLS only."""
     with shared("azurite-tls", lambda path: Azurite(path, tls=True)) as server:

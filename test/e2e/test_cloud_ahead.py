@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from home import WALDEN
+from httppeer import S3Peer
 from network import Network
 from pg import Postgres, give, owner, restored, short_directory
 from roundtrips import Distance
@@ -90,6 +91,59 @@ def test_ahead(cluster, bucket):
         assert far.methods()["PUT"] == 9
     assert bucket.keys() == sorted([key(history), *map(key, NAMES)])
     assert cluster.recorded() == NAMES[4:7], "of what is done, no longer than until the next time"
+
+
+@pytest.fixture
+def amazon(home, workdir, monkeypatch):
+    """A Cluster whose archive is where the environment says."""
+    monkeypatch.setenv("HOME", str(workdir))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "walaccess")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "walsecret")
+    home.configure(wals_directory="s3://bucket")
+    return Cluster(home, workdir)
+
+
+@pytest.mark.parametrize("by", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "profile"])
+def test_another_store_by_the_environment(amazon, workdir, monkeypatch, by):
+    """The configuration is the same; what was sent ahead is in the store of before."""
+
+    def lead_to(peer):
+        if by != "profile":
+            return monkeypatch.setenv(by, peer.url)
+        (workdir / ".aws").mkdir(exist_ok=True)
+        return (workdir / ".aws/config").write_text(f"[default]\nendpoint_url = {peer.url}\n")
+
+    amazon.add(*NAMES[:3])
+    with S3Peer() as first, S3Peer() as second:
+        lead_to(first)
+        amazon.archive(NAMES[0], 3)
+        assert len(first.objects) == 3
+        lead_to(second)
+        amazon.archive(NAMES[1], 3)
+        assert len(second.objects) == 2
+        asked = len(second.requests)
+        amazon.archive(NAMES[2])
+        assert len(second.requests) == asked
+
+
+def test_a_store_that_heeds_no_condition(amazon, monkeypatch):
+    """It answers 200 and would replace the object: looked at before."""
+    with S3Peer() as peer:
+        usual = peer.serve
+
+        def heedless(request):
+            request.headers.pop("if-none-match", None)
+            return usual(request)
+
+        peer.serve = heedless
+        monkeypatch.setenv("AWS_ENDPOINT_URL", peer.url)
+        amazon.add(NAMES[0])
+        amazon.archive(NAMES[0])
+        amazon.add(NAMES[0], seed=1)
+        assert amazon.call(NAMES[0]).returncode == 1
+        make_wal(amazon.home.incoming, NAMES[0], seed=1)
+        assert amazon.home.archive().returncode == 1
+        assert [body for body, _ in peer.objects.values()] == [wal_bytes(NAMES[0])]
 
 
 def test_recycled(cluster, bucket):

@@ -116,7 +116,7 @@ def test_duplicates_of_another_compression(cloud_home, bucket):
 
 @pytest.mark.parametrize("theirs", ["", ".gz", ".bz2", ".xz"])
 def test_duplicates_of_others(cloud_home, bucket, theirs):
-    """Without our digest the contents are read; the line that is missing is added."""
+    """The contents are read, and the line that is missing is added."""
     pack = {"": bytes, ".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[theirs]
     home, names = cloud_home, segment_names(FIRST, 2)
     home.configure(compression="zstd")
@@ -234,6 +234,30 @@ def test_deleted(cloud_home, bucket):
     assert bucket.keys() == [key(name) for name in names[5:]]
     assert home.names() == names[5:]
     assert home.get(names[0]).returncode == 1
+
+
+def test_object_lock(cloud_home, bucket):
+    """Archiving goes on as elsewhere. Removing hides what is locked: the versions stay."""
+    home, names = cloud_home, segment_names(FIRST, 4)
+    locked = Bucket(bucket.server, f"{bucket.name}-locked", ObjectLockEnabledForBucket=True)
+    client, where = locked.client, {"Bucket": locked.name, "Key": key(names[0], ".zst")}
+    client.put_object_lock_configuration(Bucket=locked.name, ObjectLockConfiguration={
+        "ObjectLockEnabled": "Enabled",
+        "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}})
+    home.configure(wals_directory=f"{locked.url}/some/where", compression="zstd")
+    done = archived(home, *names)
+    assert done.returncode == 0, done.stderr
+    assert client.get_object_retention(**where)["Retention"]["Mode"] == "COMPLIANCE"
+    client.put_object_legal_hold(**where, LegalHold={"Status": "ON"})
+    assert archived(home, names[0]).returncode == 0, "the same again"
+    done = home.walden("delete-wals", "main", "--before", names[2])
+    assert done.returncode == 0, done.stderr
+    assert locked.keys() == [key(name, ".zst") for name in names[2:]] and home.names() == names[2:]
+    assert home.get(names[0]).returncode == 1
+    versions = client.list_object_versions(Bucket=locked.name)["Versions"]
+    assert [version["Key"] for version in versions] == [key(name, ".zst") for name in names]
+    assert archived(home, names[0]).returncode == 0, "its name is free"
+    check_there(home, names[0], names[3])
 
 
 def test_looked_at(cloud_home, bucket):

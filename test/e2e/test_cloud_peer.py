@@ -3,8 +3,6 @@
 
 import base64
 import hashlib
-import hmac
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +10,7 @@ import time
 
 import pytest
 
-from buckettool import SECRET, Tool
+from buckettool import Tool
 from httppeer import Answer, Peer, S3Peer, error, listed, listing, xml
 from support import started, wait_for
 
@@ -155,7 +153,8 @@ def test_damaged_on_the_way(peer, tool):
     tool.put("k", DATA)
     body, headers = peer.objects["k"]
     peer.objects["k"] = (body[:-1] + b"\0" * (body[-1] != 0) + b"\1" * (body[-1] == 0), headers)
-    assert "what came has the MD5" in tool.get("k")
+    said = tool.get("k")
+    assert said.startswith("failed data: ") and "what came has the MD5" in said
 
 
 def test_missing_and_unknown_are_different(peer, tool):
@@ -244,6 +243,63 @@ def test_no_conditions(peer, tool):
     assert peer.objects["k"][0] == DATA
 
 
+def without_conditions(peer, then=None):
+    """A store that knows none; then(request) answers what is left to it, or None for as usual."""
+    serve = peer.serve
+
+    def old(request):
+        if "if-none-match" in request.headers:
+            return error(501, "NotImplemented")
+        return (then and then(request)) or serve(request)
+
+    peer.serve = old
+
+
+def busy_once(peer, key, method):
+    """... and is busy at the first try, in which time somebody else writes there."""
+    tries = []
+
+    def busy(request):
+        if request.method == method and "uploads" not in request.query:
+            tries.append(request)
+            if len(tries) == 1:
+                peer._store(key, b"theirs", {})
+                return slow_down("0")
+        return None
+
+    return busy
+
+
+def test_no_conditions_and_another_writer(peer, tool):
+    """What must not replace anything looks before each try, not before the first alone."""
+    without_conditions(peer, busy_once(peer, "k", "PUT"))
+    assert tool.put("k", DATA) == "exists"
+    assert peer.methods() == ["PUT", "HEAD", "PUT", "HEAD"]
+    assert peer.objects["k"][0] == b"theirs"
+    peer.requests.clear()
+    assert tool.put("k", DATA, replace=1) == "done"
+    assert peer.methods() == ["PUT"]
+
+
+def test_no_conditions_and_a_lost_answer(peer, tool):
+    peer.then(error(501, "NotImplemented"), None, Answer(serve_first=True, hang_up=True))
+    assert tool.put("k", DATA) == "exists", "it may be ours: whoever asked compares"
+    assert peer.objects["k"][0] == DATA and peer.methods().count("PUT") == 2
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["ignored", "unknown"])
+def test_parts_and_another_writer(peer, tool, known):
+    """The same when the parts are put together; some stores ignore the condition there."""
+    busy, serve = busy_once(peer, "k", "POST"), peer.serve
+    if known:
+        peer.serve = lambda request: busy(request) or serve(request)
+    else:
+        without_conditions(peer, busy)
+    assert tool.put("k", DATA * 40, part=5 * MB) == "exists"
+    assert peer.objects["k"][0] == b"theirs"
+    assert peer.methods()[-1] == "DELETE" and peer.parts is None
+
+
 def test_parts(peer, tool):
     big = DATA * 40
     assert tool("put", "k", tool.file("in", big), part=5 * MB) == [f"size {len(big)}", "done"]
@@ -310,7 +366,7 @@ def test_finish_of_less(peer, tool):
 
 def fill(peer, count=5):
     for i in range(count):
-        peer.objects[f"p/{i} &<é"] = (b"x" * i, {"ETag": '"e"'})
+        peer.objects[f"p/{i} +&<é"] = (b"x" * i, {"ETag": '"e"'})
     return sorted(peer.objects)
 
 
@@ -345,6 +401,21 @@ def test_listing_in_circles(peer, tool):
     assert "does not belong behind 'p/1'" in tool("list", "p/")[-1]
     peer.always(listing("", True, token))
     assert "the same page again" in tool("list", "p/")[-1]
+
+
+def test_listing_without_end(peer, tool):
+    """Ever new tokens and nothing behind them; a few empty pages are no matter."""
+    def page(entries=""):
+        token = f"<NextContinuationToken>{len(peer.requests)}</NextContinuationToken>"
+        return listing(entries, True, token)
+
+    peer.serve = lambda request: page()
+    assert "pages without an object" in tool("list", "p/")[-1]
+    peer.requests.clear()
+    peer.serve = lambda request: (
+        listing("") if len(peer.requests) > 40 else
+        page(listed(f"p/{len(peer.requests)}") if len(peer.requests) % 20 == 0 else ""))
+    assert tool.list("p/") == ["p/20", "p/40"]
 
 
 def test_listing_cut_by_the_connection(peer, tool):
@@ -406,6 +477,14 @@ def test_advice(peer, tool, status, code, advice):
     assert said.endswith(f"({advice})")
 
 
+def test_moved_to_where_nothing_is_read_from(peer, tool):
+    """Another object may be read: this says nothing of credentials, or of the store."""
+    peer.always(error(403, "InvalidObjectState"))
+    said = tool.get("k")
+    assert said.startswith("failed unsupported: read 's3://bucket/k': InvalidObjectState")
+    assert said.endswith("restore it there first)")
+
+
 def test_redirections_are_not_followed(peer, tool):
     with Peer() as other:
         peer.then(error(307, "TemporaryRedirect", Location=f"{other.url}/bucket/k"))
@@ -459,174 +538,3 @@ def test_certificates(certificate, workdir):
         said = Tool(peer.url, workdir).put("k", DATA, ca=other)
         assert "certificate is not accepted" in said
         assert peer.requests == []
-
-
-# -- credentials
-
-
-def in_seconds(seconds):
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-
-
-def keys(name, expires=3600):
-    return json.dumps({
-        "Code": "Success", "AccessKeyId": name, "SecretAccessKey": SECRET, "Token": f"token-{name}",
-        "Expiration": in_seconds(expires)}).encode()
-
-
-def without_keys(tool):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        tool.env.pop(name, None)
-
-
-def users(peer):
-    """Who made each request."""
-    return [request.headers["authorization"].split("Credential=")[1].split("/")[0]
-            for request in peer.requests]
-
-
-class Machine(Peer):
-    """EC2's metadata service, version 2, with these keys one after the other."""
-
-    def __init__(self, *answers):
-        super().__init__()
-        self.answers = list(answers)
-
-    def serve(self, request):
-        if request.path == "/latest/api/token":
-            assert request.method == "PUT"
-            return Answer(200, b"session-token")
-        if request.headers.get("x-aws-ec2-metadata-token") != "session-token":
-            return Answer(401)
-        if request.path == "/latest/meta-data/iam/security-credentials/":
-            return Answer(200, b"our-role")
-        assert request.path == "/latest/meta-data/iam/security-credentials/our-role"
-        return Answer(200, self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
-
-
-def on_machine(tool, machine):
-    without_keys(tool)
-    tool.env["AWS_EC2_METADATA_DISABLED"] = "false"
-    tool.env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = machine.url
-
-
-def test_machine(peer, tool):
-    with Machine(keys("ASIA1")) as machine:
-        on_machine(tool, machine)
-        assert tool.put("k", DATA * 40, part=5 * MB) == "done"
-        assert set(users(peer)) == {"ASIA1"}
-        assert peer.requests[0].headers["x-amz-security-token"] == "token-ASIA1"
-        assert "x-amz-security-token" in peer.requests[0].headers["authorization"]
-        assert len(machine.requests) == 3  # asked once
-
-
-def test_expired_in_between(peer, tool):
-    with Machine(keys("ASIA1"), keys("ASIA2")) as machine:
-        on_machine(tool, machine)
-        peer.then(error(400, "ExpiredToken"))
-        assert tool.put("k", DATA) == "done"
-        assert users(peer) == ["ASIA1", "ASIA2"]
-
-
-def test_expires_soon(peer, tool):
-    with Machine(keys("ASIA1", expires=-5), keys("ASIA2")) as machine:
-        on_machine(tool, machine)
-        assert tool.put("k", DATA * 40, part=5 * MB) == "done"
-        assert users(peer) == ["ASIA1"] + ["ASIA2"] * 6
-
-
-def test_expired_and_no_others(peer, tool):
-    peer.always(error(400, "ExpiredToken"))
-    assert "renew them" in tool.put("k", DATA)
-    assert len(peer.requests) == 1  # the environment has no others
-    with Machine(keys("ASIA1")) as machine:
-        on_machine(tool, machine)
-        assert "renew them" in tool.put("k", DATA)
-        assert len(peer.requests) == 3
-
-
-def test_no_machine(peer, tool):
-    without_keys(tool)
-    said = tool.put("k", DATA)
-    assert said.startswith("failed config: write 's3://bucket/k': there are no credentials for S3")
-    with Machine(b"") as machine:
-        on_machine(tool, machine)
-        machine.always(Answer(404))
-        assert "there are no credentials for S3" in tool.put("k", DATA)
-    assert "there are no credentials for S3" in tool.put("k", DATA)  # nobody listens there
-    assert peer.requests == []
-
-
-def test_container(peer, tool, workdir):
-    with Peer() as container:
-        container.then(Answer(200, keys("ASIA3")), Answer(403), Answer(200, b"{}"))
-        without_keys(tool)
-        (workdir / "token").write_text("let-me-in")
-        tool.env["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = container.url + "/v2/creds?id=1"
-        tool.env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = str(workdir / "token")
-        assert tool.put("k", DATA) == "done"
-        assert users(peer) == ["ASIA3"]
-        assert container.requests[0].headers["authorization"] == "let-me-in"
-        assert container.requests[0].query == {"id": "1"}
-        assert "answered with status 403" in tool.put("l", DATA)
-        assert "its answer has none" in tool.put("l", DATA)
-
-
-def granted(name, action="AssumeRoleWithWebIdentity"):
-    return xml(
-        f'<{action}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><{action}Result>'
-        f"<Credentials><AccessKeyId>{name}</AccessKeyId><SecretAccessKey>{SECRET}</SecretAccessKey>"
-        f"<SessionToken>t4</SessionToken><Expiration>{in_seconds(3600)}</Expiration></Credentials>"
-        f"</{action}Result></{action}Response>")
-
-
-def signature(request, secret):
-    """What Amazon would compute for a POST of a form."""
-    scope = request.headers["authorization"].split("/", 1)[1].split(",")[0]
-    names = request.headers["authorization"].split("SignedHeaders=")[1].split(",")[0]
-    lines = "".join(f"{name}:{request.headers[name]}\n" for name in names.split(";"))
-    body = hashlib.sha256(request.body).hexdigest()
-    canonical = f"{request.method}\n{request.path}\n\n{lines}\n{names}\n{body}"
-    text = "\n".join(["AWS4-HMAC-SHA256", request.headers["x-amz-date"], scope,
-                      hashlib.sha256(canonical.encode()).hexdigest()])
-    key = b"AWS4" + secret.encode()
-    for step in [*scope.split("/"), text]:
-        key = hmac.new(key, step.encode(), hashlib.sha256).digest()
-    return key.hex()
-
-
-def test_role(peer, tool, workdir):
-    (workdir / ".aws").mkdir()
-    (workdir / ".aws/config").write_text(
-        "[profile base]\naws_access_key_id = AKIABASE\naws_secret_access_key = basesecret\n"
-        "[profile wal]\nrole_arn = arn:aws:iam::1:role/wal\nsource_profile = base\n"
-        "external_id = e x\nregion = eu-west-1\n")
-    without_keys(tool)
-    with Peer() as tokens:
-        tool.env["AWS_ENDPOINT_URL_STS"] = tokens.url
-        tokens.then(granted("ASIA5", "AssumeRole"), Answer(403))
-        assert tool.put("k", DATA, profile="wal") == "done"
-        assert users(peer) == ["ASIA5"]
-        asked = tokens.requests[0]
-        assert asked.body == (b"Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3A"
-                              b"role%2Fwal&RoleSessionName=walden&ExternalId=e%20x")
-        assert "Credential=AKIABASE/" in asked.headers["authorization"]
-        assert "/eu-west-1/sts/aws4_request" in asked.headers["authorization"]
-        assert asked.headers["authorization"].endswith(signature(asked, "basesecret"))
-        assert "whose keys ask for it" in tool.put("l", DATA, profile="wal")
-
-
-def test_web_identity(peer, tool, workdir):
-    with Peer() as tokens:
-        tokens.then(Answer(500), granted("ASIA4"), Answer(403, b"<no/>"))
-        without_keys(tool)
-        (workdir / "token").write_text("eyJhbGci+/=\n")
-        tool.env |= {"AWS_WEB_IDENTITY_TOKEN_FILE": str(workdir / "token"),
-                     "AWS_ROLE_ARN": "arn:aws:iam::1:role/wal", "AWS_ENDPOINT_URL_STS": tokens.url}
-        assert tool.put("k", DATA) == "done"
-        assert users(peer) == ["ASIA4"]
-        assert tokens.requests[1].body == (
-            b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3A"
-            b"role%2Fwal&RoleSessionName=walden&WebIdentityToken=eyJhbGci%2B%2F%3D")
-        said = tool.put("l", DATA)
-        assert "status 403" in said and "trusts the identity" in said and "eyJ" not in said

@@ -20,6 +20,7 @@ import pytest
 
 from faults import archived_files, check_catalog
 from home import WALDEN, Home, execute
+from httppeer import S3Peer
 from keys import Keyring, new_key
 from parcels import parcel
 from pg import Postgres, as_owner, give, owner, restored
@@ -414,6 +415,28 @@ def test_the_same_again_without_the_secret_key(gpg, public, monkeypatch):
         done = execute([WALDEN, "-c", gpg.conf, "put-wal", "main"], binary=True, input=parcel(NAME, data))
         assert done.returncode == code, done.stderr
     assert gpg.waiting() == []
+
+
+def test_the_same_again_in_an_object_store(gpg, public, monkeypatch):
+    """Elsewhere a digest proves nothing of what the store has: here it is all that can be had."""
+    monkeypatch.setenv("GNUPGHOME", str(public.path))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "walaccess")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with S3Peer() as peer:
+        gpg.configure(wals_directory="s3://bucket", cloud_endpoint_url=peer.url)
+        gpg.catalog = gpg.directory / "xlogdb" / "main-xlog.db"
+        put(gpg, NAME)
+        archived(gpg)
+        put(gpg, NAME)
+        archived(gpg)
+        assert gpg.waiting() == [] and gpg.rejected() == []
+        for seed, code in ((0, 0), (1, 1)):
+            done = execute([WALDEN, "-c", gpg.conf, "put-wal", "main"], binary=True,
+                           input=parcel(NAME, wal_bytes(NAME, seed=seed)))
+            assert done.returncode == code and gpg.waiting() == [], done.stderr
+        put(gpg, NAME, seed=1)
+        archived(gpg, code=1)
+        assert gpg.waiting() == [] and len(gpg.rejected()) == 1
 
 
 def test_without_key_and_digest_it_waits(gpg, keyring, public, monkeypatch):

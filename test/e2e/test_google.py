@@ -3,11 +3,14 @@
 fake, which test_gcs_fake.py keeps honest."""
 
 import random
+import time
 
 import pytest
 
+from buckettool import Tool
 from gcsauth import REFRESH_TOKEN, openssl
 from gcsfake import CHUNK, GcsFake, crc32c, md5
+from httppeer import Answer, Peer
 from stores import Store
 
 
@@ -172,6 +175,46 @@ def test_a_session_goes_on_where_it_came_to(store, large, workdir):
     assert store.server.faults == []
     assert store("get", "key", workdir / "got") == "done"
     assert (workdir / "got").read_bytes() == large.read_bytes()
+
+
+def test_a_session_waits_as_long_as_it_was_told(workdir, large):
+    with Peer() as peer:
+        came = []
+
+        def serve(request):
+            if request.method == "POST":
+                return Answer(200, b"{}", {"Location": f"{peer.url}/session"})
+            came.append(time.monotonic())
+            return Answer(503, b"{}", {"Retry-After": "3"})
+
+        peer.serve = serve
+        tool = Tool(None, workdir, scheme="gs", env={"STORAGE_EMULATOR_HOST": peer.url})
+        assert "503" in tool("put", "k", large, part=CHUNK, retries=1)[-1]
+        assert came[1] - came[0] >= 3
+
+
+@pytest.fixture
+def lister(workdir):
+    """lister(PAGE): a tool whose store has no object "k", and answers each listing with the page."""
+    with Peer() as peer:
+        def tool(page):
+            peer.serve = lambda request: Answer(404) if request.path.endswith("/k") else Answer(200, page)
+            return Tool(None, workdir, scheme="gs", env={"STORAGE_EMULATOR_HOST": peer.url})
+
+        yield tool
+
+
+@pytest.mark.parametrize("page", [b"{}", b'{"kind": "storage#bucket"}', b'["storage#objects"]'])
+def test_what_is_no_listing(lister, workdir, page):
+    """Something on the way that answers with other JSON: nothing is known then."""
+    for words in (["list", "p/"], ["head", "k"], ["get", "k", workdir / "out"]):
+        assert lister(page)(*words)[-1].startswith("failed "), words
+
+
+def test_an_empty_page_is_not_the_last(lister):
+    page = b'{"kind": "storage#objects", "nextPageToken": "t"}'
+    assert lister(page)("head", "k")[-1].startswith("failed io:")
+    assert lister(b'{"kind": "storage#objects"}')("head", "k")[-1] == "missing"
 
 
 def test_a_session_that_is_gone_is_a_failure(store, large):

@@ -131,6 +131,34 @@ def test_a_receiver_after_another(site, bucket):
         assert pieces(bucket)[: len(before)] == before
 
 
+@pytest.mark.parametrize("encryption", [None, "aead"])
+def test_pieces_of_another_cluster(site, bucket, workdir, encryption):
+    """They are not gone on with: the two would make a segment that never was."""
+    (workdir / "key").write_text("5a" * 32)
+    (workdir / "key").chmod(0o600)
+    give(workdir / "key")
+    site.configure(encryption=encryption, encryption_key_file=encryption and workdir / "key")
+    server = site.postgres
+    with receiver(site):
+        end = insert(site, 1)
+        wait_for(lambda: shipped(bucket) >= end, timeout=30)
+    name = pieces(bucket)[-1][0]
+    first = bucket.keys(f"{PARTIAL}{name}/")[0]
+    there = bytearray(bucket.get(first))
+    there[-1 if encryption else 24] ^= 1  # 24: of the system identifier
+    bucket.put(first, bytes(there))
+    before = pieces(bucket)
+    with receiver(site) as process:
+        end = insert(site, 2)
+        wait_for(lambda: "cannot be brought to" in site.log.read_text(), timeout=30)
+        assert encryption or f"pieces of '{name}' in the store are of other WAL" in site.log.read_text()
+        assert process.poll() is None and pieces(bucket) == before
+        for key in bucket.keys(PARTIAL):
+            bucket.client.delete_object(Bucket=bucket.name, Key=key)
+        wait_for(lambda: shipped(bucket) >= end, timeout=30)
+    assert server.sql(ROWS) == "2|2"
+
+
 def test_a_store_that_is_away(site, bucket):
     """The receiver goes on, the log says it once, and later all is made up for."""
     with Network(("127.0.0.1", bucket.server.port)) as way:

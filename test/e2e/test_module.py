@@ -2,25 +2,28 @@
 """The archive module in a real PostgreSQL: what it acknowledges is in incoming/, whoever dies when,
 and what it refuses costs PostgreSQL nothing but a warning."""
 
+import contextlib
 import os
+import pathlib
 import random
 import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
 
 import pytest
 
 from home import BUILT, ROOT, WALDEN, Home, execute, reachable
+from killing import PATIENCE, archiver, kill_at_random, writing
 from pg import Postgres, as_owner, bindir, give, owner, restored
 from majors import MAJORS, cluster
-from parcels import called, let_serve, needs_client
-from support import wait_for
+from parcels import Far, called, let_serve, needs_client
+from support import started, wait_for
 from wal import MIB
 
-PATIENCE = 90  # after three failures PostgreSQL may rest for a minute
+GRACE = 10  # what the module grants a helper at a shutdown
+ARCHIVED = "SELECT last_archived_wal FROM pg_stat_archiver;"
 BUILT_MODULE = BUILT.parent / "src/pgmodule/walden_archive.so"
 MODULE = reachable(BUILT_MODULE)
 
@@ -47,10 +50,6 @@ def server_of(workdir, directory, **settings):
         workdir / "pg", archive_mode="on", archive_library=MODULE, max_wal_size="2GB", **settings,
         **to(directory),
     )
-
-
-def archiver(server):
-    return server.sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'")
 
 
 def counted(server, what):
@@ -147,6 +146,24 @@ def test_offered_again_and_different(site, workdir):
         assert same(server, site.incoming, third)
 
 
+def test_what_cannot_be_compared(site, workdir):
+    """Archived already, compressed, and walden is not there to be asked: it is brought, that is told,
+    and the archiver finds out."""
+    site.configure(compression="zstd")
+    with server_of(workdir, site.incoming) as server:
+        name = server.fill_segment()
+        server.wait_archived(name)
+        archive(site)
+        mark = server.data / "pg_wal/archive_status" / f"{name}.done"
+        mark.rename(mark.with_suffix(".ready"))
+        second = server.fill_segment()
+        server.wait_archived(second)
+        said(server, f"'{name}' is archived already, compressed or encrypted")
+        assert site.waiting() == [name, second] and counted(server, "failed") == 0
+        archive(site)
+        assert site.waiting() == site.rejected() == [] and site.names().count(name) == 1
+
+
 def test_disk_full(site, disk, workdir):
     place = disk("small", 3 * 1024 + 512)
     give(place.path)
@@ -180,45 +197,24 @@ def test_settings(site, workdir):
         assert same(server, site.incoming, name)
 
 
-def writes_until(server, stop):
-    """Segments one after the other, whatever happens to the server."""
-    while not stop.is_set():
-        done = server.sql(
-            "SELECT pg_logical_emit_message(false, 'x', repeat(random()::text, 3000)), pg_switch_wal()"
-            " FROM generate_series(1, 3)", check=False,
-        )
-        if done.returncode != 0:
-            stop.wait(0.05)
-
-
 def test_kills(site, workdir):
     """The archiver, or all of the server, is killed at random moments, two dozen times. Nothing that
     PostgreSQL holds for archived is missing or damaged, and nothing is in the way afterwards."""
     moments = random.Random(15)
-    stop = threading.Event()
     with server_of(workdir, site.incoming, restart_after_crash="on") as server:
         first = server.fill_segment()
-        writer = threading.Thread(target=writes_until, args=(server, stop))
-        writer.start()
-        try:
+        with writing(server):
             for turn in range(24):
                 time.sleep(moments.uniform(0.05, 0.4))
                 if turn % 2:
                     server.kill_all()
                     server.start(PATIENCE)
                     continue
-                pid = wait_for(lambda: server.sql(
-                    "SELECT pid FROM pg_stat_activity WHERE backend_type = 'archiver'", check=False
-                ).stdout.strip(), PATIENCE)
-                try:
-                    os.kill(int(pid), signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+                pid = wait_for(lambda: archiver(server), PATIENCE)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
                 if turn % 3 == 0:
                     archive(site)  # some have gone on by the time they are offered again
-        finally:
-            stop.set()
-            writer.join()
         wait_for(server.ready, PATIENCE)
         last = server.fill_segment()
         wait_for(lambda: ready(server) == [], PATIENCE)
@@ -297,7 +293,7 @@ def test_under_valgrind(site, workdir):
         (site.incoming / taken).unlink()
         server.wait_archived(server.fill_segment(), PATIENCE)
         pid = archiver(server)
-    found = (logs / pid).read_text()
+    found = (logs / str(pid)).read_text()
     ours = re.compile(r"\(module\.c:|walden_archive")  # with debug information, and without
     problems = [text for text in found.split(f"=={pid}== \n") if ours.search(text)]
     assert not problems, "\n".join(problems)
@@ -335,6 +331,47 @@ def test_object_store(workdir, bucket):
         server.wait_archived(last)
         assert counted(server, "failed") == 0
     assert sorted(key.rsplit("/", 1)[1] for key in bucket.keys() if last in key) == [f"{last}.zst"]
+
+
+def segments(names):
+    """Those of a timeline, without a gap."""
+    found = sorted(name for name in names if len(name) == 24)
+    assert found == [following(name) for name in [f"{int(found[0], 16) - 1:024X}", *found[:-1]]]
+    return found
+
+
+def test_object_store_and_kills(workdir, bucket):
+    """Of helpers, and of all of the server: nothing that counts as archived is missing."""
+    home = Home(workdir / "home", wals_directory=f"{bucket.url}/a", cloud_endpoint_url=bucket.server.url)
+    home.globals["barman_user"] = owner()
+    home.configure()
+    give(home.path, home.directory, *home.directory.iterdir())
+    settings = {"mode": "object-store", "config_file": home.conf, "server": "main", "program": WALDEN}
+    with by_helper(workdir, **settings) as server:
+        kill_at_random(server, 6)
+        last = server.switch_wal()
+        wait_for(lambda: ready(server) == [], PATIENCE)
+        assert "other content" not in server.log.read_text(errors="replace")
+    names = segments(key.rsplit("/", 1)[1] for key in bucket.keys())
+    assert names[-1] >= last
+    assert all(len(home.get(name).stdout) == MIB for name in names)
+
+
+def test_put_wal_and_kills(site, workdir):
+    """The same for another host's incoming/."""
+    far = Far(workdir, site)
+    helper = script(workdir, f'PATH={far.env["PATH"]} exec {called(workdir, "barman-wal-archive")} "$@"')
+    settings = {"mode": "put-wal", "host": "backup", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        kill_at_random(server, 7)
+        last = server.switch_wal()
+        wait_for(lambda: ready(server) == [], PATIENCE)
+        assert "other content" not in server.log.read_text(errors="replace")
+    archive(site)
+    assert site.waiting() == site.rejected() == []
+    assert segments(site.names())[-1] >= last
+    done = execute(as_owner(WALDEN, "-c", site.conf, "verify", "main"))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_put_wal(workdir):
@@ -382,8 +419,34 @@ def test_helper_fails(workdir):
         assert archiver(server) == pid
 
 
+def asked(session, query):
+    """The answer to a client that stays, one line."""
+    session.stdin.write(query + "\n")
+    session.stdin.flush()
+    return session.stdout.readline().strip()
+
+
+def test_smart_shutdown(workdir):
+    """It waits for the sessions, which may write for hours: until they have ended, archiving goes on."""
+    helper = script(workdir, "sleep 0.2")  # a look at the server is taken meanwhile
+    settings = {"mode": "put-wal", "host": "backup", "server": "main", "program": helper}
+    with by_helper(workdir, **settings) as server:
+        client = [bindir() / "psql", "-XAtq", "-d", server.conninfo]
+        with started(client, stdin=subprocess.PIPE, text=True) as session:
+            assert asked(session, "SELECT 1;") == "1"
+            server.process.send_signal(signal.SIGTERM)
+            began = time.monotonic()
+            while time.monotonic() < began + GRACE + 3:
+                asked(session, "SELECT pg_logical_emit_message(true, 'x', 'y');")
+                latest = asked(session, "SELECT pg_walfile_name(pg_switch_wal());")
+                wait_for(lambda name=latest: asked(session, ARCHIVED) >= name, 30)
+            assert asked(session, "SELECT failed_count FROM pg_stat_archiver;") == "0"
+        server.stop("smart")
+    assert ready(server) == [] and "WARNING" not in server.log.read_text()
+
+
 def test_helper_hangs(workdir):
-    """It never keeps the server from shutting down, and does not outlive it."""
+    """It never keeps the server from shutting down, does not outlive it, and that is told, once."""
     helper = script(workdir, f"echo $$ >{workdir}/pid; sleep 1000")
     give(workdir)
     settings = {"mode": "object-store", "server": "main", "program": helper}
@@ -394,6 +457,36 @@ def test_helper_hangs(workdir):
         server.stop("fast")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+    assert server.log.read_text().count("was ended, because the server shuts down") == 1
+
+
+def alive(pid):
+    """And not only waiting to be reaped."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize("death", ["killed", "immediate"])
+def test_archiver_dies(workdir, death):
+    """Its helper ends with it, and the next archiver brings the file."""
+    program = script(workdir, f"[ -e {workdir}/go ] && exit; echo $$ >{workdir}/pid; exec sleep 1000")
+    settings = {"mode": "object-store", "server": "main", "program": program}
+    give(workdir)
+    with by_helper(workdir, **settings) as server:
+        name = server.switch_wal()
+        wait_for(lambda: (workdir / "pid").exists() and (workdir / "pid").read_text().strip(), PATIENCE)
+        helper = int((workdir / "pid").read_text())
+        (workdir / "go").touch()
+        assert alive(helper)
+        if death == "killed":
+            os.kill(archiver(server), signal.SIGKILL)
+        else:
+            server.stop("immediate")
+        wait_for(lambda: not alive(helper), 5, "the end of the helper")
+        server.start()
+        server.wait_archived(name, PATIENCE)
 
 
 @pytest.mark.parametrize(("settings", "lacks"), [

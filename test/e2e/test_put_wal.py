@@ -2,6 +2,7 @@
 """put-wal: what it takes, what it refuses, and what is on disk afterwards."""
 
 import contextlib
+import fcntl
 import gzip
 import json
 import os
@@ -14,7 +15,7 @@ import pytest
 from home import BARMAN, WALDEN, execute
 from parcels import TIME, called, checksums, let_serve, member, needs_client, pack, parcel, scripted
 from pg import Postgres, owner, restored
-from support import beside, set_time, wait_for
+from support import beside, wait_for
 from wal import MIB, SYSID, make_wal, segment_name, wal_bytes
 
 NAME, OTHER = segment_name(1), segment_name(2)
@@ -45,16 +46,16 @@ def refused(home, done, reason, waiting=()):
 
 @pytest.mark.parametrize("command", ["put-wal", "archive-wal"])
 def test_temporary_files_are_swept(home, command):
-    """Not those of the last hour: another host may be writing them."""
-    old, young = (home.incoming / f".{NAME}.{digit * 16}.tmp" for digit in "ab")
-    for path in (old, young):
-        path.write_bytes(b"half")
-    set_time(old, 1_000_000_000)
-    if command == "put-wal":
-        taken(put(home, parcel(OTHER, wal_bytes(OTHER))))
-    else:
-        assert home.archive().returncode == 0
-    assert not old.exists() and young.exists()
+    """Not one that is being written, by whatever process on whatever host."""
+    left, made = (home.incoming / f".{NAME}.{digit * 16}.tmp" for digit in "ab")
+    left.write_bytes(b"half")
+    with open(made, "wb") as maker:
+        fcntl.flock(maker, fcntl.LOCK_EX)
+        if command == "put-wal":
+            taken(put(home, parcel(OTHER, wal_bytes(OTHER))))
+        else:
+            assert home.archive().returncode == 0
+        assert not left.exists() and made.exists()
 
 
 # What is good

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import signal
+import time
 
 import pytest
 
@@ -199,8 +200,10 @@ def test_any_operation_fails(memdir, sender, mode, synchronous):
         platter = Platter(home, record)
         env = fault_environment(home.streaming, at=at, done=record, trace=trace, **FAULTS[mode])
         code, err, _ = receive_all(home, sender, data, platter, env=env)
-        hit = trace.exists() and len(trace.read_text().splitlines()) >= at
-        assert code == ((1 if mode == "EIO" else 0 if mode == "short" else -9) if hit else 0), err
+        operations = trace.read_text().splitlines() if trace.exists() else []
+        hit = len(operations) >= at
+        assert code == ((1 if mode == "EIO" else 0 if mode == "short" else -9) if hit else 0), (
+            operations[at - 1 : at], err)
         env = fault_environment(home.streaming, done=record)
         code, err, _ = receive_all(home, sender, data, platter, env=env)
         assert code == 0, err
@@ -223,6 +226,23 @@ def test_a_failed_sync_is_never_made_up_for(site, sender, workdir):
         code, err = receiver.end()
     assert code == 1 and "Input/output error" in err and "gap" not in err
     assert {status.flushed for status in client.statuses} == {START}
+
+
+def test_a_sync_that_fails_at_the_end(site, sender, workdir):
+    """Told to stop, and what was received is not durable: that is no good end."""
+    gate = workdir / "gate"
+    env = fault_environment(site.streaming, only=SYNCS, gate=gate, at=2, mode="error", errno=errno.EIO)
+    with receiving(site, env=env) as receiver:
+        client = sender.accept().begin()
+        gate.touch()
+        client.wal(START, wal(FIRST, 1)[:1000])
+        assert client.asked().flushed == START
+        receiver.process.send_signal(signal.SIGINT)
+        time.sleep(1)  # for the receiver to hear of it
+        gate.unlink()
+        client.until_gone()
+        code, err = receiver.end()
+    assert code == 1 and "Input/output error" in err
 
 
 # No room

@@ -150,6 +150,23 @@ def test_reload(home):
         wait_for(lambda: not children(process))
 
 
+def test_reload_with_a_fault_in_a_server(home):
+    """Its WAL is archived as before until the fault is mended, and the log says what is wrong."""
+    with supervisor(home) as process:
+        first = follower(home)
+        home.configure(errors_directory=home.incoming)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "what runs for it goes on as before" in home.log_text())
+        make_wal(home.incoming, NAMES[0])
+        archived(home, NAMES[0])
+        assert children(process) == {first}
+        home.configure(errors_directory=None, compression="zstd")
+        process.send_signal(signal.SIGHUP)
+        second = follower(home, other_than=first)
+        assert children(process) == {second}
+
+
+
 def test_only_one(home):
     with supervisor(home):
         follower(home)
@@ -208,9 +225,15 @@ def test_a_manager_that_is_gone(home, monkeypatch):
 
 
 def test_sleeps(home):
-    with supervisor(home) as process:
-        follower(home)
-        status = pathlib.Path(f"/proc/{process.pid}/status")
-        before = status.read_text().split("voluntary_ctxt_switches:")[1].split()[0]
+    def sleeps():
+        before = switches()
         time.sleep(1)
-        assert status.read_text().split("voluntary_ctxt_switches:")[1].split()[0] == before
+        return switches() == before
+
+    with supervisor(home) as process:
+        def switches():
+            text = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            return text.split("voluntary_ctxt_switches:")[1].split()[0]
+
+        follower(home)
+        wait_for(sleeps)

@@ -13,6 +13,7 @@ import pytest
 
 from pg import Postgres, give
 from support import beside, locked, wait_for
+from wal import MIB, make_wal
 
 
 def write(server):
@@ -86,6 +87,11 @@ def test_archive(home, postgres):
     assert name in home.names()
 
 
+def record(home, name):
+    with open(home.xlogdb, "a", encoding="ascii") as file:
+        file.write(f"{name}\t{MIB}\t1.0\tNone\tNone\n")
+
+
 def test_archive_while_another_archiver_has_the_lock(home, postgres):
     """Then the file is waited for, and not archived behind the other's back."""
     write(postgres)
@@ -99,6 +105,25 @@ def test_archive_while_another_archiver_has_the_lock(home, postgres):
             path = home.wals / name[:16] / name
             path.parent.mkdir()
             path.write_bytes((home.incoming / name).read_bytes())
+            time.sleep(0.5)
+            assert process.poll() is None  # it may not be durable yet
+            record(home, name)
+            assert process.wait(10) == 0
+
+
+def test_archive_while_the_catalog_is_written(home, postgres):
+    """The line counts when it is durable, which its writer holds the catalog's lock for."""
+    write(postgres)
+    name = current_segment(postgres)
+    with locked(home.path / ".main-archive-wal.lock"):
+        with beside(home, "switch-wal", "--archive", "--archive-timeout=0", "main") as process:
+            postgres.wait_archived(name)
+            with locked(home.path / ".main-xlogdb.lock"):
+                (home.wals / name[:16]).mkdir()
+                make_wal(home.wals / name[:16], name)
+                record(home, name)
+                time.sleep(1)
+                assert process.poll() is None
             assert process.wait(10) == 0
 
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 from home import BARMAN, WALDEN, Home
+from keys import new_key
 from parcels import let_serve, needs_client
 from support import wait_for
 from wal import make_wal, segment_name, segment_names, wal_bytes
@@ -115,8 +116,11 @@ def test_as_barman_answers(primary, backups, words):
     assert ours.keys() == barmans.keys()
 
 
-def test_current_form(home):
+@pytest.mark.parametrize("encryption", [None, "aead"])
+def test_current_form(home, workdir, encryption):
     """In the catalog of a Barman since 3.13 there is a column more."""
+    if encryption:
+        home.configure(encryption=encryption, encryption_key_file=new_key(workdir / "keys"))
     make_wal(home.incoming, NAMES[0])
     assert home.archive().returncode == 0
     meta = home.directory / "meta"
@@ -124,7 +128,7 @@ def test_current_form(home):
     (meta / f"{ID}-backup.info").write_text("status=DONE\nparent_backup_id=None\nchildren_backup_ids=a,b\n")
     answer = info(home)
     (row,) = answer["wals"]
-    assert row["encryption"] is None and row["size"] == 1 << 20
+    assert row["encryption"] == encryption and row["size"] == home.stored(NAMES[0]).stat().st_size
     assert answer["backups"][ID] == {"status": "DONE", "parent_backup_id": None,
                                      "children_backup_ids": ["a", "b"], "backup_id": ID}
 

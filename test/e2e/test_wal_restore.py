@@ -362,9 +362,7 @@ def test_spool_is_swept(far, ours, to, workdir):
     own = fill_spool(far, ours, to, spool)
     make_wal(own, segment_name(2))
     make_wal(own, segment_name(6, timeline=2))
-    left = own / f".{NAME}.0123456789abcdef.tmp"
-    left.touch()
-    set_time(left, 1_000_000_000)
+    (own / f".{NAME}.0123456789abcdef.tmp").touch()
     old, young = spool / "walden-old-00000000", spool / "walden-young-00000000"
     for path in (old, young, spool / "kept"):
         path.mkdir()
@@ -402,6 +400,22 @@ def test_ahead_fails(workdir, home, far, ours, to):
     assert waiting(spool) == [NAMES[2]]
     done = restore(ours, to, "-p", 3, "--spool-dir", "/proc/nowhere", env=far.env)
     assert done.returncode == 0 and "nothing is fetched ahead" in done.stderr, done
+
+
+@pytest.mark.parametrize("what", ["peek", "file"])
+def test_fetching_ahead_hangs(workdir, far, ours, to, what):
+    """What was asked for is there, and PostgreSQL waits."""
+    slow = workdir / "slow"
+    slow.mkdir()
+    inner = shlex.quote(far.env["PATH"].split(":")[0] + "/ssh")
+    pattern = "*--peek*" if what == "peek" else f"*{NAMES[1]}"
+    (slow / "ssh").write_text(f'#!/bin/sh\nfor last; do :; done\ncase $last in {pattern}) sleep 600;; esac\n'
+                              f'exec {inner} "$@"\n')
+    (slow / "ssh").chmod(0o755)
+    env = dict(far.env, PATH=f"{slow}:{far.env['PATH']}")
+    done = restore(ours, to, "-p", 3, "--spool-dir", workdir / "spool", env=env)
+    assert done.returncode == 0 and to.read_bytes() == DATA
+    assert "WARNING" in done.stderr and "ahead" in done.stderr
 
 
 def test_killed_while_it_fetches_ahead(workdir, far, ours, to):

@@ -34,14 +34,6 @@ exists(const char *path)
     return lstat(path, &st) == 0;
 }
 
-/* It was written to long ago. */
-static inline void
-age(const char *path)
-{
-    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1700000000}};
-    assert_int_equal(utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW), 0);
-}
-
 static inline void
 assert_bytes(const char *path, const void *data, size_t size)
 {

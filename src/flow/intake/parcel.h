@@ -26,6 +26,7 @@ typedef struct ParcelSource {
     int64_t size;     /* and how many bytes they are */
     const char *name; /* base name */
     struct timespec mtime;
+    _Atomic int64_t *sent; /* NULL, or counts the bytes that were written */
     bool md5; /* for receivers of Barman before 3.5: a list MD5SUMS in place of SHA256SUMS */
 } ParcelSource;
 

@@ -12,13 +12,17 @@ static const char stream_name[] = "the tar stream";
 typedef struct Sending {
     int to_fd;
     int64_t sent;
+    _Atomic int64_t *told;
 } Sending;
 
 static int
 send_bytes(Sending *self, const void *data, size_t size)
 {
+    TRY(file_write(self->to_fd, data, size, stream_name));
     self->sent += (int64_t)size;
-    return file_write(self->to_fd, data, size, stream_name);
+    if (self->told)
+        *self->told = self->sent;
+    return 0;
 }
 
 static int
@@ -71,7 +75,7 @@ send_end(Sending *self)
 int
 parcel_send(const ParcelSource *source, int to_fd)
 {
-    Sending self = {.to_fd = to_fd};
+    Sending self = {.to_fd = to_fd, .told = source->sent};
     Sums sums;
     char texts[ALGORITHMS][SUM_HEX_ROOM];
     enum Algorithm algorithm = source->md5 ? MD5 : SHA256;

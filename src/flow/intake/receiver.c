@@ -379,7 +379,8 @@ receiver_run(const ReceiverSpec *spec)
         int result = receive_once(&receiver);
         if (result == 0)
             result = fail(ERR_IO, "the server closed the stream");
-        TRY(stop_check()); /* whatever else went wrong meanwhile: wanted */
+        if (!receiver.disk_failed) /* or what was received is not durable */
+            TRY(stop_check());     /* whatever else went wrong meanwhile: wanted */
         if (!passes(&receiver, started_ms))
             return result;
         if (receiver.lively)

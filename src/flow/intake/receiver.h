@@ -19,6 +19,8 @@ typedef struct ReceiverSpec {
      * compressed and encrypted. HELD_NONE (held.h): it has none of this name. NULL: there is no
      * archive to look into. */
     int (*open_archived)(void *context, const char *name, int *ret_fd);
+    /* Moves a file of streaming/ to errors/. Needed for receiver_reset. */
+    int (*set_aside)(void *context, const char *name);
     void *context;
     /* How far WAL is in the files of the directory; often, and must be quick. NULL: nobody cares.
      * Not with receiver = pg_receivewal. */
@@ -34,8 +36,8 @@ typedef struct ReceiverSpec {
 int receiver_run(const ReceiverSpec *spec);
 
 /* Makes the next receiver begin where the slot, or the server, is now, as Barman does. A newest
- * partial segment is removed, unless it is from before there: then the server may not have its
- * bytes any more, and the archiver takes it. Says what it does. */
+ * partial segment is removed if the server has its bytes; one from before there is left for the
+ * archiver, and one that is not of the server's past is set aside. Says what it does. */
 int receiver_reset(const ReceiverSpec *spec);
 
 /* A connection for the commands of a walsender, to where the server's WAL comes from. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 
 enum {
     WRITE_BACK = 4 << 20, /* bytes after which the disk may begin; 1 MiB cost twice the time */
@@ -66,6 +67,35 @@ segment_is_blank(const char *directory, const char *name)
                : 0;
 }
 
+/* Is the open file still what has this name? */
+static bool
+has_name(int fd, const char *path)
+{
+    struct stat ours, there;
+    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+           ours.st_ino == there.st_ino;
+}
+
+/* The name has to do then. */
+static bool
+has_no_locks(int error)
+{
+    return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS || error == EINVAL;
+}
+
+/* An archiver leaves a locked file alone, whatever else its name would tell it. One that was at
+ * this file may have taken its name away since it was opened. */
+static int
+claim(const Segment *segment, const char *path)
+{
+    int locked = flock(segment->fd, LOCK_EX | LOCK_NB);
+    if (locked < 0 && errno == EWOULDBLOCK)
+        return fail(ERR_IO, "'%s' is being archived, or written by another receiver", path);
+    if (locked < 0 && !has_no_locks(errno))
+        return fail_errno("lock '%s'", path);
+    return has_name(segment->fd, path) ? 0 : fail(ERR_IO, "'%s' was archived just now", path);
+}
+
 static int
 open_nameless(Segment *segment, uint32_t named_at)
 {
@@ -74,6 +104,13 @@ open_nameless(Segment *segment, uint32_t named_at)
     segment->fd = segment->nameless.fd;
     segment->named_at = named_at;
     return 0;
+}
+
+static int
+open_named(Segment *segment, const char *path)
+{
+    segment->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return segment->fd < 0 ? fail_errno("open '%s'", path) : claim(segment, path);
 }
 
 /* Synced before, so that a crash of the machine does not leave the name without the bytes. */
@@ -91,7 +128,7 @@ give_name(Segment *segment)
     segment->nameless.fd = -1;
     atomic_close(&segment->nameless);
     segment->named_at = 0;
-    return 0;
+    return claim(segment, path);
 }
 
 int
@@ -105,11 +142,11 @@ segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, L
     bool inside = begins > lsn && begins - lsn < size;
     bool is_new = access(path, F_OK) < 0 && errno == ENOENT;
     segment.replaces = unproven && !is_new;
-    if (unproven || (inside && is_new))
-        TRY(open_nameless(&segment, inside ? (uint32_t)(begins - lsn) : 1));
-    else
-        segment.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int result = segment.fd < 0 ? fail_errno("open '%s'", path) : fill_up(&segment, path);
+    int result = unproven || (inside && is_new)
+                     ? open_nameless(&segment, inside ? (uint32_t)(begins - lsn) : 1)
+                     : open_named(&segment, path);
+    if (result == 0)
+        result = fill_up(&segment, path);
     if (result < 0)
         segment_close(&segment);
     else
@@ -222,10 +259,13 @@ segment_write(Segment *segment, const void *data, size_t size)
 int
 segment_sync(Segment *segment)
 {
+    AUTO(free) char *path = partial_path(segment);
     assert(!segment->named_at);
+    if (!has_name(segment->fd, path))
+        return fail(ERR_IO, "'%s' was moved or removed while it was received", path);
     /* Once the size stands, fdatasync covers all that reading the bytes needs. */
     if ((segment->fresh ? fsync(segment->fd) : fdatasync(segment->fd)) < 0)
-        return fail_errno("fsync '%s/%s.partial'", segment->directory, segment->name);
+        return fail_errno("fsync '%s'", path);
     if (segment->fresh)
         TRY(dir_sync(segment->directory)); /* or a crash takes the name, and the bytes with it */
     segment->fresh = false;

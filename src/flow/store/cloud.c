@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -144,7 +145,7 @@ open_nameless(const char *directory, int *ret_fd)
 }
 
 static int
-download(const CloudStore *store, const CloudEntry *entry, size_t size, int fd)
+download_once(const CloudStore *store, const CloudEntry *entry, size_t size, int fd)
 {
     AUTO(free) char *key = cloud_key(store, entry->name, entry->extension);
     Staging staging = {.name = entry->name, .fd = fd, .left = size};
@@ -158,6 +159,19 @@ download(const CloudStore *store, const CloudEntry *entry, size_t size, int fd)
     if (result == OBJECT_MISSING)
         return STORE_MISSING;
     return lseek(fd, 0, SEEK_SET) < 0 ? fail_errno("seek in '%s'", entry->name) : 0;
+}
+
+/* Only what comes damaged twice is called damaged: the first time it may have been the way. */
+static int
+download(const CloudStore *store, const CloudEntry *entry, size_t size, int fd)
+{
+    int result = download_once(store, entry, size, fd);
+    if (result >= 0 || error_last()->class != ERR_DATA)
+        return result;
+    log_warning("%s; reading it once more", error_last()->text);
+    if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return fail_errno("empty the staged copy of '%s'", entry->name);
+    return download_once(store, entry, size, fd);
 }
 
 static int

@@ -18,6 +18,19 @@ store_of(const CloudPut *put)
     return cloud(put->base.store);
 }
 
+/* What the store answers. That this makes no sense is not said of the WAL that is sent there: that
+ * waits, and does not go to errors/. */
+static int
+note_put(const CloudPut *put, int result)
+{
+    Error error = *error_last();
+    if (result < 0 && error.class == ERR_DATA) {
+        error.class = ERR_IO;
+        error_restore(&error);
+    }
+    return cloud_note(store_of(put), result);
+}
+
 static void
 end_turn(CloudPut *put, int64_t bytes, bool failed)
 {
@@ -58,7 +71,7 @@ cloud_put_write(StorePut *base, const void *data, size_t size)
     CloudPut *put = (CloudPut *)base;
     int result = upload_write(put->upload, data, size);
     /* What is only remembered for later says nothing of the store. */
-    return result < 0 ? cloud_note(store_of(put), result) : 0;
+    return result < 0 ? note_put(put, result) : 0;
 }
 
 /* Has it asked for patience since somebody looked? Whoever finds that out slows down for all. */
@@ -76,7 +89,7 @@ cloud_put_finish(StorePut *base, int source_fd, const struct stat *source, const
     CloudPut *put = (CloudPut *)base;
     int64_t size = source->st_size;
     (void)source_fd;
-    int result = cloud_note(store_of(put), upload_finish(put->upload, sha256, &size));
+    int result = note_put(put, upload_finish(put->upload, sha256, &size));
     put->exists = result == UPLOAD_EXISTS;
     end_turn(put, size, result < 0 || has_asked_for_patience(store_of(put)));
     upload_free(take(put->upload)); /* its memory is wanted by the next one */

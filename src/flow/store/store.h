@@ -71,8 +71,9 @@ int store_read(const Store *store, const char *name, int *ret_fd);
 enum { STORE_HEAD = 1 << 20 };
 int store_read_head(const Store *store, const char *name, size_t size, int *ret_fd);
 
-/* SHA-256 of the plain contents (64 hex digits), where the archive knows it: STORE_UNKNOWN when it
- * does not, STORE_MISSING when there is no such file. */
+/* SHA-256 of the plain contents (64 hex digits), as store_put_finish was told it: beyond this host
+ * that is no proof of what is there. STORE_UNKNOWN when there is none, STORE_MISSING when there is
+ * no such file. */
 enum { STORE_UNKNOWN = 2 };
 int store_digest(const Store *store, const char *name, char ret_sha256[OBJECT_SHA256_ROOM]);
 

@@ -15,6 +15,8 @@ int __wrap_fsync(int fd);
 int __real_fsync(int fd);
 int __wrap_unlink(const char *path);
 int __real_unlink(const char *path);
+int __wrap_unlinkat(int dir, const char *path, int flags);
+int __real_unlinkat(int dir, const char *path, int flags);
 
 int
 __wrap_access(const char *path, int mode)
@@ -72,6 +74,15 @@ teardown(void **state)
     scratch_remove(home->dir);
     free(home);
     return 0;
+}
+
+int
+__wrap_unlinkat(int dir, const char *path, int flags)
+{
+    if (!unlink_error)
+        return __real_unlinkat(dir, path, flags);
+    errno = unlink_error;
+    return -1;
 }
 
 static void
@@ -148,6 +159,7 @@ test_two_at_once(void **state)
     AtomicFile one = ATOMIC_NONE, other = ATOMIC_NONE;
     begin(home, "one and whole", &one);
     begin(home, "ot", &other);
+    assert_done(dir_sweep(home->dir)); /* both are at work */
     assert_done(atomic_publish(&one));
     assert_text(home->path, "one and whole");
     assert_int_equal(atomic_publish(&other), ATOMIC_EXISTS);
@@ -221,9 +233,13 @@ test_sweep_fails(void **state)
     assert_done(dir_sweep(none));
     write_text(none, "");
     assert_fails(dir_sweep(none), ERR_IO, "open directory");
-    assert_done(dir_make(stale));
-    age(stale);
-    assert_fails(dir_sweep(home->dir), ERR_IO, "remove stale");
+    write_text(stale, "");
+    unlink_error = EACCES;
+    int result = dir_sweep(home->dir);
+    unlink_error = 0;
+    assert_fails(result, ERR_IO, "remove stale");
+    assert_done(dir_sweep(home->dir));
+    assert_false(exists(stale));
 }
 
 int

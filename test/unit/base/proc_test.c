@@ -104,6 +104,41 @@ is_alive(pid_t pid)
     return alive;
 }
 
+static int
+count_bytes(void *context, const void *data, size_t size)
+{
+    (void)data;
+    *(_Atomic int64_t *)context += (int64_t)size;
+    return 0;
+}
+
+/* Each piece gives it as much time again. */
+static void
+test_timeout_of_silence(void **state)
+{
+    (void)state;
+    static const char *const shells[] = {
+        "for i in 1 2 3 4 5 6 7 8; do echo x; sleep 0.5; done",
+        "echo x; sleep 60",
+    };
+    for (size_t i = 0; i < COUNT_OF(shells); i++) {
+        _Atomic int64_t bytes = 0;
+        int status = -1;
+        ProcSpec spec = {.shell = shells[i],
+                         .stdin_fd = -1,
+                         .stdout_fd = -1,
+                         .on_data = count_bytes,
+                         .context = &bytes,
+                         .timeout_ms = 2000,
+                         .moved = &bytes};
+        int result = proc_run(&spec, &status);
+        if (i == 0)
+            assert_int_equal(result == 0 ? status : -1, 0);
+        else
+            assert_fails(result, ERR_TIMEOUT, "was ended after 2000 ms");
+    }
+}
+
 static void
 test_timeout_ends_the_whole_group(void **state)
 {
@@ -166,7 +201,7 @@ test_end_signal(void **state)
     AUTO(str) Str output = {0};
     int status = 0;
     const char *const argv[] = {
-        "/bin/sh", "-c",
+        "sh", "-c", /* found through PATH */
         "trap 'echo asked; kill $!; exit' INT; echo \"$WALDEN_UNIT\"; sleep 100 & wait", NULL};
     for (int tied = 0; tied < 2; tied++) {
         AUTO(strlist) StrList env = {0};
@@ -288,6 +323,7 @@ main(void)
         cmocka_unit_test(test_lines_and_status),
         cmocka_unit_test(test_data),
         cmocka_unit_test(test_path_prefix),
+        cmocka_unit_test(test_timeout_of_silence),
         cmocka_unit_test(test_timeout_ends_the_whole_group),
         cmocka_unit_test(test_background_child_does_not_hold_us),
         cmocka_unit_test(test_background_child_that_goes_on_writing),

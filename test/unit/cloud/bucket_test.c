@@ -54,6 +54,43 @@ test_open(void **state)
     }
 }
 
+/* Also by what the environment says; never with a secret of it. */
+static void
+test_place(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *endpoint, *variable, *value, *place;
+    } cases[] = {
+        {"s3://bucket-1/p", NULL, "AWS_REGION", "eu-west-1",
+         "https://bucket-1.s3.eu-west-1.amazonaws.com/"},
+        {"s3://bucket/p", NULL, "AWS_ENDPOINT_URL", "http://127.0.0.1:1/base",
+         "http://127.0.0.1:1/base/bucket/"},
+        {"s3://bucket/p", "http://127.0.0.1:2", "AWS_ENDPOINT_URL", "http://127.0.0.1:1",
+         "http://127.0.0.1:2/bucket/"},
+        {"azure://account/container/p", NULL, "AZURE_STORAGE_KEY", "c2VjcmV0",
+         "https://account.blob.core.windows.net/container"},
+        {"azure://account/container", NULL, "AZURE_STORAGE_CONNECTION_STRING",
+         "BlobEndpoint=http://127.0.0.1:3/other;AccountName=other;AccountKey=c2VjcmV0",
+         "http://127.0.0.1:3/other/container"},
+        {"gs://bucket/p", NULL, "STORAGE_EMULATOR_HOST", "127.0.0.1:4",
+         "http://127.0.0.1:4/bucket"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const BucketSettings settings = {.endpoint_url = cases[i].endpoint};
+        AUTO(free) char *place = NULL;
+        setenv(cases[i].variable, cases[i].value, 1);
+        assert_done(bucket_place(cases[i].url, &settings, &place));
+        unsetenv(cases[i].variable);
+        assert_string_equal(place, cases[i].place);
+    }
+    char *none = NULL;
+    const BucketSettings usual = {0};
+    assert_fails(bucket_place("gs://", &usual, &none), ERR_CONFIG, "names no bucket");
+    assert_string_equal(bucket_provider("gs://bucket"), "google-cloud-storage");
+    assert_string_equal(bucket_provider("/var/lib/barman"), "");
+}
+
 static void
 test_times(void **state)
 {
@@ -81,10 +118,8 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_urls),
-        cmocka_unit_test(test_open),
-        cmocka_unit_test(test_times),
-        cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_urls),  cmocka_unit_test(test_open),   cmocka_unit_test(test_place),
+        cmocka_unit_test(test_times), cmocka_unit_test(test_sha256),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

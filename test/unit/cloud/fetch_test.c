@@ -75,7 +75,7 @@ test_damage(void **state)
     Fetch fetch = {.size = -1, .on_first = on_first, .sink = str_sink, .context = &got};
     assert_done(begin(&fetch, 200, NULL, "\"e\"", abc_md5));
     assert_done(fetch_take(&fetch, "abd", 3));
-    assert_fails(fetch_finish(&fetch), ERR_IO, abc_md5);
+    assert_fails(fetch_finish(&fetch), ERR_DATA, abc_md5); /* of this object, not of the store */
     fetch_done(&fetch);
     Fetch odd = {.size = -1, .on_first = on_first, .sink = str_sink, .context = &got};
     assert_fails(begin(&odd, 206, "bytes 0-2/3", "\"e\"", NULL), ERR_DATA, "status 206");

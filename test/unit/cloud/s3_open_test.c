@@ -57,6 +57,8 @@ static const Place places[] = {
      "us-east-1"},
     {"s3://wal/p", "https://storage.googleapis.com", NULL, NULL, "https://storage.googleapis.com",
      "/wal/", "p", "auto"},
+    {"s3://wal", "https://storage.eu-west3.rep.googleapis.com:443/", "eu-west3", NULL,
+     "https://storage.eu-west3.rep.googleapis.com", "/wal/", "", "eu-west3"},
 };
 
 static void
@@ -90,6 +92,8 @@ test_refused(void **state)
     FILE *file = fopen(short_key, "w");
     fputs("0123456789abcdef", file);
     fclose(file);
+    static const char google[] = "https://storage.googleapis.com";
+    static const char *const tags[] = {"a=b", NULL};
     const struct {
         const char *url, *message;
         BucketSettings settings;
@@ -106,6 +110,10 @@ test_refused(void **state)
         {"s3://b", "wants the encryption aws:kms", {.kms_key = "k"}},
         {"s3://b", "no profile 'nobody'", {.profile = "nobody"}},
         {"s3://b", "has no key of 32 bytes", {.customer_key_file = short_key}},
+        {"s3://b", "no encryption by Google's", {.endpoint_url = google, .encryption = "AES256"}},
+        {"s3://b", "no KMS key by Google's", {.endpoint_url = google, .kms_key = "k"}},
+        {"s3://b", "no customer's key", {.endpoint_url = google, .customer_key_file = short_key}},
+        {"s3://b", "no tags by Google's", {.endpoint_url = google, .tags = tags}},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         Opened opened;
@@ -143,16 +151,16 @@ test_headers(void **state)
     assert_done(s3_open("s3://b", &settings, http, &opened));
     Content content = {.key = "k", .plain_sha256 = "abc"};
     S3Request request = s3_request(opened.store, "write", "PUT", "k");
-    s3_write_headers(&request, &content);
+    assert_done(s3_write_headers(&request, &content));
     static const char *const wanted[] = {
-        "X-Amz-Storage-Class: STANDARD_IA",
-        "X-Amz-Server-Side-Encryption: aws:kms",
-        "X-Amz-Server-Side-Encryption-Aws-Kms-Key-Id: key-1",
-        "X-Amz-Tagging: team=db%20%26%20wal&plain=",
-        "X-Amz-Meta-Walden-Sha256: abc",
-        "X-Amz-Server-Side-Encryption-Customer-Algorithm: AES256",
-        "X-Amz-Server-Side-Encryption-Customer-Key: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
-        "X-Amz-Server-Side-Encryption-Customer-Key-MD5: Obq5L1ef7d4Esay7mIsK8Q=="};
+        "x-amz-storage-class: STANDARD_IA",
+        "x-amz-server-side-encryption: aws:kms",
+        "x-amz-server-side-encryption-aws-kms-key-id: key-1",
+        "x-amz-tagging: team=db%20%26%20wal&plain=",
+        "x-amz-meta-walden-sha256: abc",
+        "x-amz-server-side-encryption-customer-algorithm: AES256",
+        "x-amz-server-side-encryption-customer-key: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "x-amz-server-side-encryption-customer-key-MD5: Obq5L1ef7d4Esay7mIsK8Q=="};
     for (size_t i = 0; i + 1 < COUNT_OF(wanted); i++)
         if (!has_header(&request.headers, wanted[i]))
             fail_msg("no header '%s'", wanted[i]);
@@ -160,8 +168,8 @@ test_headers(void **state)
 
     content.tags = other;
     request = s3_request(opened.store, "write", "PUT", "k");
-    s3_write_headers(&request, &content);
-    assert_true(has_header(&request.headers, "X-Amz-Tagging: history=yes"));
+    assert_done(s3_write_headers(&request, &content));
+    assert_true(has_header(&request.headers, "x-amz-tagging: history=yes"));
     s3_request_done(&request);
     free(opened.name);
     free(opened.prefix);
@@ -194,20 +202,33 @@ test_move(void **state)
     }
 }
 
-/* Google's interface has another condition than the others. */
+/* Google's interface has another condition than the others, and refuses Amazon's headers beside it.
+ */
 static void
-test_condition(void **state)
+test_google(void **state)
 {
     (void)state;
-    static const char *const endpoints[] = {"https://storage.googleapis.com", "http://127.0.0.1"};
-    static const char *const headers[] = {"X-Goog-If-Generation-Match: 0", "If-None-Match: *"};
-    for (size_t i = 0; i < COUNT_OF(endpoints); i++) {
-        const BucketSettings settings = {.endpoint_url = endpoints[i]};
+    static const struct {
+        const char *endpoint, *headers[4];
+    } cases[] = {
+        {"https://storage.googleapis.com",
+         {"x-goog-if-generation-match: 0", "x-goog-meta-walden-sha256: abc",
+          "x-goog-storage-class: NEARLINE"}},
+        {"http://127.0.0.1",
+         {"If-None-Match: *", "x-amz-meta-walden-sha256: abc", "x-amz-storage-class: NEARLINE"}},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const BucketSettings settings = {.endpoint_url = cases[i].endpoint,
+                                         .storage_class = "NEARLINE"};
+        const Content content = {.key = "k", .plain_sha256 = "abc"};
         Opened opened;
         assert_done(s3_open("s3://b", &settings, http, &opened));
         S3Request request = s3_request(opened.store, "write", "PUT", "k");
+        assert_done(s3_write_headers(&request, &content));
         s3_condition(&request);
-        assert_true(has_header(&request.headers, headers[i]));
+        for (const char *const *header = cases[i].headers; *header; header++)
+            assert_true(has_header(&request.headers, *header));
+        assert_int_equal(request.headers.count, 4);
         s3_request_done(&request);
         free(opened.name);
         free(opened.prefix);
@@ -233,7 +254,7 @@ test_etag(void **state)
         {NULL, NULL, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        S3 s3 = {0};
+        S3 s3 = {.dialect = &sign_amazon};
         HttpAnswer answer = {0};
         char got[MD5_HEX_ROOM];
         const char *pairs[] = {"etag", cases[i].etag, "x-amz-server-side-encryption",
@@ -253,9 +274,9 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_places),    cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_headers),   cmocka_unit_test(test_move),
-        cmocka_unit_test(test_condition), cmocka_unit_test(test_etag),
+        cmocka_unit_test(test_places),  cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_move),
+        cmocka_unit_test(test_google),  cmocka_unit_test(test_etag),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

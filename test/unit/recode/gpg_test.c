@@ -245,7 +245,7 @@ test_hanging(void **state)
     int result = run(keyring, true, &plain, 4096, &packed);
     setenv("GNUPGHOME", home, 1);
     close(open(options, O_RDWR | O_CLOEXEC)); /* lets gpg end */
-    shell("rm -r %s", elsewhere);
+    shell("rm -rf %s", elsewhere);            /* beside gpg, which clears up its locks */
     assert_int_equal(result, -1);
     assert_fails(result, ERR_TIMEOUT, "gpg has done nothing for 500 ms");
 }

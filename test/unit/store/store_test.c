@@ -324,7 +324,6 @@ test_first_put_sweeps(void **state)
     AUTO(free) char *stale = below(home, DIR_1 "/." SEG_1 ".0123456789abcdef.tmp");
     int64_t size = 0;
     write_text(stale, "half");
-    age(stale);
     assert_done(put_text(home, SEG_2, "x", &size));
     assert_false(exists(stale));
 }

@@ -3,12 +3,14 @@
  * receive-wal lock, the same that Barman takes and by which either finds the process; and what is
  * to be done around it: the slot, a stop, a reset. */
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/lock.h"
 #include "base/log.h"
 #include "base/proc.h"
 #include "command/task.h"
-#include "flow/intake/receiver.h"
+#include "flow/intake/held.h"
 #include "flow/queue/queue.h"
+#include "flow/retrieve.h"
 #include "flow/shipper.h"
 #include "flow/xlogdb/xlogdb.h"
 #include "wal/name.h"
@@ -74,6 +76,27 @@ find_archived(void *context, const char *before, char *ret_name)
     size_t damaged = 0;
     TRY(xlogdb_read(db, consider, &search, &damaged));
     snprintf(ret_name, WAL_NAME_ROOM, "%s", search.found);
+    return 0;
+}
+
+/* A copy without a name, on the file system that must have room for a segment anyway. */
+static int
+open_archived(void *context, const char *name, int *ret_fd)
+{
+    const Teller *teller = context;
+    const ServerConfig *server = teller->server;
+    AUTO(atomic) AtomicFile copy = ATOMIC_NONE;
+    TRY(atomic_open(server->streaming_wals_directory, name, 0600, &copy));
+    const Retrieval what = {
+        .config = teller->invocation->config, .server = server, .name = name, .fd = copy.fd};
+    int result = retrieve(&what);
+    if (result == RETRIEVE_MISSING)
+        return HELD_NONE;
+    TRY(result);
+    if (lseek(copy.fd, 0, SEEK_SET) < 0)
+        return fail_errno("read '%s' again", name);
+    *ret_fd = copy.fd;
+    copy.fd = -1;
     return 0;
 }
 
@@ -230,8 +253,11 @@ receive(const Invocation *invocation, const ServerConfig *server)
     AUTO(free) char *prefix = mem_printf("%s: ", server->name);
     Teller teller = {invocation, server, prefix};
     AUTO(shipper) Shipper *shipper = NULL;
-    ReceiverSpec spec = {
-        .server = server, .tell = tell, .find_archived = find_archived, .context = &teller};
+    ReceiverSpec spec = {.server = server,
+                         .tell = tell,
+                         .find_archived = find_archived,
+                         .open_archived = open_archived,
+                         .context = &teller};
     mem_keep(KEPT_MEMORY);
     if (shipper_start(server, &shipper) < 0)
         return failed(invocation, server);

@@ -32,7 +32,8 @@ ask_sql(const ServerState *state, const char *conninfo, PgStatus *ret_status)
     AUTO(pg) PgConnection *connection = NULL;
     const ServerConfig *server = state->server;
     TRY(pg_connect(conninfo, PG_SQL, "walden", SERVER_TIMEOUT_MS, &connection));
-    return pg_status_read(connection, server->slot_name, server->streaming_archiver_name,
+    AUTO(arena) Arena *arena = arena_new();
+    return pg_status_read(connection, server->slot_name, server_wal_application(server, arena),
                           ret_status);
 }
 

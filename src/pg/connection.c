@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: PostgreSQL
  * libpq behind deadlines: it is only ever called in its non-blocking way, and every wait is a
- * stop_poll() here, which ends at the deadline or when we are told to stop. What libpq and the
- * server say becomes one line; the text of a connection string, which may hold a password, is never
- * repeated. What is asked of a server is none of this file's business. */
+ * stop_poll() here, which ends at the deadline or when we are told to stop. Names it does not get
+ * to resolve: that would wait (resolve.c). What libpq and the server say becomes one line; the text
+ * of a connection string, which may hold a password, is never repeated. What is asked of a server
+ * is none of this file's business. */
 #include "pg/connection.h"
 
 #include "base/clock.h"
@@ -11,6 +12,7 @@
 #include "base/str.h"
 #include "pg/conninfo.h"
 #include "pg/libpq.h"
+#include "pg/resolve.h"
 
 enum {
     SQLSTATE_LENGTH = 5,
@@ -118,8 +120,9 @@ static int
 connect_hosts(PgConnection *connection, Conninfo *conninfo, int64_t timeout_ms)
 {
     int64_t deadline = clock_ms() + timeout_ms;
+    TRY(resolve_hosts(conninfo, conninfo_host_timeout(conninfo, timeout_ms)));
     int64_t host_ms = conninfo_host_timeout(conninfo, timeout_ms);
-    for (int64_t left = timeout_ms;;) {
+    for (int64_t left = deadline - clock_ms();;) {
         connection->timeout_ms = host_ms < left ? host_ms : left;
         int64_t host_deadline = clock_ms() + connection->timeout_ms;
         connection->libpq = PQconnectStartParams(conninfo->names, conninfo->values, 0);

@@ -31,6 +31,10 @@ void pg_close(PgConnection *connection);
 int pg_conninfo_export(const char *conninfo, PgKind kind, const char *application,
                        int64_t timeout_ms, Arena *arena, const char **ret_conninfo, StrList *env);
 
+/* The application_name of a connection that is made so; memory is the arena's, or application's. */
+int pg_conninfo_application(const char *conninfo, const char *application, Arena *arena,
+                            const char **ret_name);
+
 AUTO_DEFINE(pg, PgConnection *, pg_close)
 
 /* For the queries from now on, instead of that of pg_connect. */

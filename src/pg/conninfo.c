@@ -35,8 +35,8 @@ find(Conninfo *conninfo, const char *name)
     return NULL;
 }
 
-static const char *
-value_of(const Conninfo *conninfo, const char *name)
+const char *
+conninfo_value(const Conninfo *conninfo, const char *name)
 {
     for (size_t i = 0; i < conninfo->count; i++)
         if (strcmp(conninfo->names[i], name) == 0)
@@ -48,10 +48,20 @@ value_of(const Conninfo *conninfo, const char *name)
 static void
 add(Conninfo *conninfo, const char *name, const char *value)
 {
-    if (conninfo->count == CONNINFO_MAX || value_of(conninfo, name))
+    if (conninfo->count == CONNINFO_MAX || conninfo_value(conninfo, name))
         return;
     conninfo->names[conninfo->count] = arena_dup(conninfo->arena, name);
     conninfo->values[conninfo->count++] = arena_dup(conninfo->arena, value);
+}
+
+void
+conninfo_set(Conninfo *conninfo, const char *name, const char *value)
+{
+    const char **place = find(conninfo, name);
+    if (place)
+        *place = arena_dup(conninfo->arena, value);
+    else
+        add(conninfo, name, value);
 }
 
 int
@@ -76,6 +86,17 @@ conninfo_parse(const char *text, PgKind kind, const char *application, Arena *ar
             add(ret_conninfo, option->keyword, option->val);
     if (application)
         add(ret_conninfo, "application_name", application);
+    return 0;
+}
+
+int
+pg_conninfo_application(const char *conninfo, const char *application, Arena *arena,
+                        const char **ret_name)
+{
+    Conninfo parsed;
+    TRY(conninfo_parse(conninfo, PG_SQL, application, arena, &parsed));
+    const char *name = conninfo_value(&parsed, "application_name");
+    *ret_name = name ? name : "";
     return 0;
 }
 
@@ -174,14 +195,14 @@ list_drop(Conninfo *conninfo, const char *name, size_t index)
 static const char *
 hosts_of(const Conninfo *conninfo)
 {
-    const char *hosts = value_of(conninfo, "host");
-    return hosts ? hosts : value_of(conninfo, "hostaddr");
+    const char *hosts = conninfo_value(conninfo, "host");
+    return hosts ? hosts : conninfo_value(conninfo, "hostaddr");
 }
 
 int64_t
 conninfo_host_timeout(const Conninfo *conninfo, int64_t timeout_ms)
 {
-    const char *hosts = hosts_of(conninfo), *given = value_of(conninfo, "connect_timeout");
+    const char *hosts = hosts_of(conninfo), *given = conninfo_value(conninfo, "connect_timeout");
     int64_t share = timeout_ms / (int64_t)(hosts ? list_count(hosts) : 1), seconds = 0;
     bool less = given && int_parse(given, 1, INT32_MAX, &seconds) && seconds * 1000 < share;
     return less ? seconds * 1000 : share;
@@ -190,7 +211,7 @@ conninfo_host_timeout(const Conninfo *conninfo, int64_t timeout_ms)
 bool
 conninfo_drop_host(Conninfo *conninfo, const char *host, const char *port)
 {
-    const char *hosts = hosts_of(conninfo), *ports = value_of(conninfo, "port");
+    const char *hosts = hosts_of(conninfo), *ports = conninfo_value(conninfo, "port");
     size_t count = hosts ? list_count(hosts) : 1;
     for (size_t i = 0; count > 1 && i < count; i++) {
         bool own_port = ports && list_count(ports) == count;

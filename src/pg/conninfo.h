@@ -19,6 +19,10 @@ typedef struct Conninfo {
 int conninfo_parse(const char *text, PgKind kind, const char *application, Arena *arena,
                    Conninfo *ret_conninfo);
 
+/* NULL: the string does not have it. */
+const char *conninfo_value(const Conninfo *conninfo, const char *name);
+void conninfo_set(Conninfo *conninfo, const char *name, const char *value);
+
 /* How long to wait for one host: its share of timeout_ms, or connect_timeout if that is less. libpq
  * itself heeds connect_timeout only when it does the waiting, which is never here. */
 int64_t conninfo_host_timeout(const Conninfo *conninfo, int64_t timeout_ms);

@@ -4,6 +4,7 @@
  * command is decided there. */
 #include "pg/facts.h"
 
+#include "base/log.h"
 #include "wal/name.h"
 
 const char *
@@ -25,6 +26,17 @@ const char *
 server_primary_conninfo(const ServerConfig *server)
 {
     return server->primary_conninfo ? server->primary_conninfo : server->conninfo;
+}
+
+const char *
+server_wal_application(const ServerConfig *server, Arena *arena)
+{
+    const char *conninfo = server_wal_streaming_conninfo(server);
+    const char *name = server->streaming_archiver_name;
+    /* Of a string that cannot be read, connecting tells. */
+    if (conninfo && pg_conninfo_application(conninfo, name, arena, &name) < 0)
+        log_debug("server '%s': %s", server->name, error_last()->text);
+    return name;
 }
 
 enum Column {

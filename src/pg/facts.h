@@ -11,6 +11,10 @@ const char *server_wal_conninfo(const ServerConfig *server);           /* SQL, w
 const char *server_wal_streaming_conninfo(const ServerConfig *server); /* receiving WAL */
 const char *server_primary_conninfo(const ServerConfig *server);       /* SQL, to the primary */
 
+/* The application_name under which a server knows the receiver of its WAL: that of the connection
+ * string, if it has one. Memory is the arena's, or the server's. */
+const char *server_wal_application(const ServerConfig *server, Arena *arena);
+
 typedef struct PgFacts {
     int version;           /* PG_VERSION_NUM */
     const char *user;      /* as whom we are connected */

@@ -25,8 +25,9 @@ int pg_show(PgConnection *connection, Arena *arena, const char *setting, const c
 /* Bytes of a WAL segment. */
 int pg_segment_size(PgConnection *connection, uint32_t *ret_size);
 
-/* Is application, or everybody, in the server's synchronous_standby_names? */
-int pg_is_synchronous(PgConnection *connection, const char *application, bool *ret_synchronous);
+/* Is either application, or everybody, in the server's synchronous_standby_names? */
+int pg_is_synchronous(PgConnection *connection, const char *application, const char *other,
+                      bool *ret_synchronous);
 
 /* The contents of the timeline's history file; memory is the arena's. */
 int pg_timeline_history(PgConnection *connection, Arena *arena, Timeline timeline,

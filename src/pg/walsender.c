@@ -111,12 +111,13 @@ names_include(const char *names, const char *wanted)
 }
 
 int
-pg_is_synchronous(PgConnection *connection, const char *application, bool *ret_synchronous)
+pg_is_synchronous(PgConnection *connection, const char *application, const char *other,
+                  bool *ret_synchronous)
 {
     AUTO(arena) Arena *arena = arena_new();
     const char *names = NULL;
     TRY(pg_show(connection, arena, "synchronous_standby_names", &names));
-    *ret_synchronous = names_include(names, application);
+    *ret_synchronous = names_include(names, application) || names_include(names, other);
     return 0;
 }
 

@@ -86,6 +86,10 @@ typedef struct WalBorder {
 /* To be asked after wal_checker_finish has answered 0. */
 void wal_checker_border(const WalChecker *checker, WalBorder *ret_border);
 
+/* The same in the middle of a segment, by what is there of it; a fault in a page that is not all
+ * there is not told. */
+void wal_checker_peek(const WalChecker *checker, WalBorder *ret_border);
+
 /* The file has ended; a segment must have had all its bytes, a partial may be short. */
 int wal_checker_finish(WalChecker *checker);
 

@@ -413,3 +413,15 @@ wal_checker_border(const WalChecker *checker, WalBorder *ret_border)
     }
     *ret_border = border;
 }
+
+void
+wal_checker_peek(const WalChecker *checker, WalBorder *ret_border)
+{
+    size_t size = sizeof(WalChecker) + checker->facts.page_size;
+    AUTO(free) WalChecker *copy = mem_alloc(size);
+    memcpy(copy, checker, size);
+    copy->name.kind = WAL_PARTIAL; /* which may break off anywhere */
+    if (copy->have > 0)
+        (void)check_page(copy, copy->page, copy->have);
+    wal_checker_border(copy, ret_border);
+}

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from faults import fault_environment
 from wal import MIB, SYSID, segment_name
 from walsender import Gone, Refusal, Rows, lsn_text, received, receiving, refused, row, wal
 
@@ -236,6 +237,26 @@ def test_nobody_answers(site, sender, clock):
         code, err = receiver.end()
         connection.close()
     assert code == 1 and "no answer in 20000 ms" in err
+
+
+def test_a_name_server_that_keeps_silent(site, sender):
+    """It is not waited for: not when told to stop, nor while another host is there."""
+    env = fault_environment("/nowhere", slow_host="db.example.com")
+    site.configure(streaming_conninfo="host=db.example.com user=walden connect_timeout=20")
+    with receiving(site, env=env) as receiver:
+        time.sleep(0.5)
+        begun = time.monotonic()
+        receiver.process.terminate()
+        assert receiver.process.wait(10) == 143
+        assert time.monotonic() - begun < 5
+    port = sender.socket.getsockname()[1]
+    site.configure(streaming_conninfo=f"host=db.example.com,localhost port={port} user=walden "
+                   "connect_timeout=1 gssencmode=disable")
+    with receiving(site, env=env) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, wal(FIRST, 1))
+        client.flushed(START + MIB)
+        receiver.stop(client)
 
 
 def test_a_stream_that_does_not_end(site, sender, clock):
@@ -676,3 +697,87 @@ def test_long_history(site, sender):
         client = sender.accept().begin()
         assert client.timeline == 30_000
     assert (site.streaming / f"{30_000:08X}.history").read_text() == text
+
+
+# Two servers that were promoted to timelines of the same number
+
+
+@pytest.mark.parametrize("place", ["streaming", "archive", "ancestor"])
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_history_of_another_server(site, sender, place, compression):
+    """The second server's timeline 2 began elsewhere: nothing of it is taken for the first one's."""
+    site.configure(compression=compression)
+    sender.timeline = 2
+    sender.histories[2] = history((1, START - MIB + 77))
+    with receiving(site) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, wal(FIRST, 3, timeline=2))
+        client.flushed(START + 3 * MIB)
+        assert receiver.stop(client) == (0, "")
+    if place == "archive":
+        assert site.archive().returncode == 0
+        assert "00000002.history" in site.names()
+    before = {name: (site.streaming / name).read_bytes() for name in files(site)}
+    sender.flush = START + 4 * MIB
+    sender.histories[2] = history((1, START + 1000))
+    if place == "ancestor":
+        sender.timeline, sender.histories[3] = 3, history((1, START + 1000), (2, START + 3 * MIB + 5))
+    code, err, commands = refused(site, sender)
+    assert code == 1 and "00000002.history" in err
+    assert lsn_text(START - MIB + 77) in err and lsn_text(START + 1000) in err
+    assert not any(command.startswith("START_REPL") for command in commands)
+    assert {name: (site.streaming / name).read_bytes() for name in files(site)} == before
+
+
+def test_history_of_another_server_after_a_switch(site, sender):
+    """The same when it turns up in the middle."""
+    (site.streaming / "00000002.history").write_text(history((1, START + 500)))
+    sender.histories[2] = history((1, START + 1000))
+    with receiving(site) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, wal(FIRST, 1)[:1000])
+        client.switch(2, START + 1000)
+        client.until_gone()
+        code, err = receiver.end()
+    assert code == 1 and lsn_text(START + 500) in err and lsn_text(START + 1000) in err
+    assert (site.streaming / "00000002.history").read_text() == history((1, START + 500))
+
+
+def test_history_with_another_reason(site, sender):
+    """Timelines and positions count; so does what can be read."""
+    (site.streaming / "00000002.history").write_text(f"# mine\n1 {lsn_text(START)} other words\n")
+    (site.streaming / "00000003.history").write_text("what is this?\n")
+    sender.timeline = 3
+    sender.histories = {2: history((1, START)), 3: history((1, START), (2, START + 9))}
+    with receiving(site):
+        client = sender.accept().begin()
+        client.wal(client.start, wal(FIRST, 1, timeline=3))
+        client.flushed(client.start + MIB)
+    assert "00000003.history" in site.log_text()
+
+
+@pytest.mark.parametrize("at", [0, 40, 9_999, 70_000])
+def test_other_wal_than_the_partial_holds(site, sender, clock, at):
+    """What was received, and may be acknowledged, is never replaced. Zeros are where nothing was."""
+    data = wal(FIRST, 1)
+    other = bytearray(data)
+    other[at] ^= 1
+    with receiving(site, env=clock.env) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, data[:100_000])
+        client.asked()
+        client.flushed(START + 100_000)
+        client.reset()
+        client = sender.accept().begin()
+        assert client.start == START
+        client.wal(START, bytes(other))
+        client.until_gone()
+        code, err = receiver.end()
+    assert code == 1 and f"from byte {at} on" in err and f"{segment_name(FIRST)}.partial" in err
+    assert received(site) == data[:100_000] + bytes(MIB - 100_000)
+    assert all(status.flushed <= START + at for status in client.statuses)
+    with receiving(site) as receiver:
+        client = sender.accept().begin()
+        client.wal(START, data)
+        client.flushed(START + MIB)
+    assert received(site) == data

@@ -517,6 +517,52 @@ def test_partial_of_a_wrong_size(site, server):
     assert "12345 bytes" in site.log_text()
 
 
+@pytest.mark.parametrize("begun", [True, False])
+def test_partial_as_long_as_another_segment_size(workdir, begun):
+    """A crash leaves any size. What the first page says, or that it says nothing, decides."""
+    with Postgres(workdir / "pg", wal_segsize=4, wal_keep_size="64MB") as server:
+        home = Home(workdir / "home", archiver="off", streaming_archiver="on", slot_name="walden",
+                    create_slot="auto")
+        point_to(home, server)
+        with receiver(home):
+            wait_for(lambda: streaming(server))
+            insert(server, 200)
+            wait_for(lambda: list(home.streaming.glob("*.partial")))
+        (partial,) = home.streaming.glob("*.partial")
+        for size in (2 * MIB, MIB):
+            os.truncate(partial, size if begun else 0)
+            os.truncate(partial, size)
+            with receiver(home) as process:
+                wait_for(lambda: streaming(server))
+                assert process.poll() is None
+            assert partial.stat().st_size == 4 * MIB
+            assert f"{size} bytes long" in home.log_text()
+        with receiver(home):
+            last = server.switch_wal()
+            wait_received(home, last)
+        assert (home.streaming / last).read_bytes() == (server.data / "pg_wal" / last).read_bytes()
+
+
+def test_segments_of_64_mb(workdir):
+    with Postgres(workdir / "pg", wal_segsize=64, wal_keep_size="256MB") as server:
+        home = Home(workdir / "home", archiver="off", streaming_archiver="on", slot_name="walden",
+                    create_slot="auto", compression="zstd")
+        point_to(home, server)
+        with receiver(home):
+            wait_for(lambda: streaming(server))
+            insert(server, 5000)
+            last = server.switch_wal()
+            wait_received(home, last)
+            insert(server, 100)
+            wait_for(lambda: list(home.streaming.glob("*.partial")))
+        (partial,) = home.streaming.glob("*.partial")
+        assert partial.stat().st_size == 64 * MIB
+        assert home.archive().returncode == 0
+        assert home.names() == [last]
+        got = home.get(last)
+        assert got.stdout == (server.data / "pg_wal" / last).read_bytes()
+
+
 def test_synchronous(site, server):
     """Commits wait for us, and go on when their WAL is flushed here."""
     server.configure(synchronous_standby_names="ANY 1 (other, barman_receive_wal)")
@@ -547,6 +593,25 @@ def test_synchronous(site, server):
             assert got == (server.data / "pg_wal" / name).read_bytes()[: int(offset)]
             server.configure(synchronous_standby_names="")
             server.reload()
+
+
+def test_synchronous_under_another_name(site, server):
+    """The connection string's application_name is what the server knows us by."""
+    point_to(site, server)
+    site.configure(streaming_conninfo=server.conninfo + " application_name=other")
+    server.configure(synchronous_standby_names="other", synchronous_commit="remote_write")
+    server.sql("CREATE TABLE s (i int)")
+    server.reload()
+    with receiver(site):
+        wait_for(lambda: streaming(server, "other"))
+        begun = time.monotonic()
+        server.sql("SET synchronous_commit = on; INSERT INTO s VALUES (1)")
+        assert time.monotonic() - begun < 5
+        assert ", synchronous" in site.log_text()
+        status = site.walden("show-servers", "main").stdout
+        assert re.search("pg_receivexlog_synchronous: True", status)
+        server.configure(synchronous_standby_names="")
+        server.reload()
 
 
 def test_disk_full(site, server):

@@ -8,12 +8,13 @@ import signal
 import pytest
 
 from home import Home
+from keys import new_key
 from network import Network
 from pg import Postgres, give, recovers, restored
 from receiving import (
     MIB, compare, insert, point_to, received, receiver, streaming, wait_received,
 )
-from support import wait_for
+from support import beside, wait_for
 
 
 @pytest.fixture
@@ -178,6 +179,59 @@ def test_rewound(site, server, workdir):
             if name.startswith("00000002"):
                 assert (site.streaming / name).read_bytes() == (standby.data / "pg_wal" / name).read_bytes()
         check_switches(site, standby, 2)
+
+
+def segments(home):
+    return {path.name: path.read_bytes() for path in home.streaming.glob("0*[!y]")}
+
+
+@pytest.mark.parametrize("place", ["streaming", "archive", "zstd", "aead"])
+def test_two_promotions_to_one_timeline(site, server, workdir, place):
+    """Both standbys had the same when the server was stopped, so that their histories are the same.
+    What the second one writes does not go on where the first one's ends."""
+    site.configure(compression="zstd" if place == "zstd" else None)
+    if place == "aead":
+        site.configure(encryption="aead", encryption_key_file=new_key(workdir / "keys"))
+    with standby_of(server, workdir / "b") as b, standby_of(server, workdir / "c") as c:
+        insert(server)
+        caught_up(b, server)
+        caught_up(c, server)
+        server.stop("fast")
+        both = f"host={b.directory},{c.directory} port={b.port},{c.port} user=postgres"
+        site.configure(wal_streaming_conninfo=both)
+        c.sql("SELECT pg_create_physical_replication_slot('walden')")
+        with receiver(site) as process:
+            wait_for(lambda: streaming(b), 30)
+            b.sql("SELECT pg_promote()")
+            c.sql("SELECT pg_promote()")
+            b.wait_recovered()
+            c.wait_recovered()
+            insert(b, 500)
+            last = b.switch_wal()
+            assert last.startswith("00000002")
+            wait_received(site, last)
+            process.send_signal(signal.SIGINT)
+            process.wait(10)
+        b.stop("immediate")
+        while c.switch_wal() <= last:
+            insert(c, 500)
+        if place != "streaming":
+            next_one = f"{last[:16]}{int(last[16:], 16) + 1:08X}"
+            (site.streaming / f"{next_one}.partial").touch()
+            for partial in site.streaming.glob("*.partial"):
+                if partial.name[:24] <= last:
+                    partial.unlink()
+            assert site.archive().returncode == 0
+            assert not (site.streaming / last).exists() and last in site.names()
+        before = segments(site)
+        restart = c.sql("SELECT restart_lsn FROM pg_replication_slots")
+        with beside(site, "receive-wal", "main") as process:
+            _, err = process.communicate(timeout=30)
+        assert process.returncode == 1 and f"where segment '{last}' ends" in err.decode(), err
+        assert segments(site) == before
+        assert c.sql("SELECT restart_lsn FROM pg_replication_slots") == restart
+        assert (b.data / "pg_wal" / "00000002.history").read_text() == (
+            c.data / "pg_wal" / "00000002.history").read_text()
 
 
 def test_standby_that_lags(site, server, workdir):

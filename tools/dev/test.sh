@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
     --tsan)
         directory=build-tsan
         options=(-Db_sanitize=thread "${instrumented[@]}")
-        unit=(pipeline cloud_remove)
+        unit=(pipeline cloud_remove "intake writer")
         e2e=(-m parallel)
         ;;
     --clang)

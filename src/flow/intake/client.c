@@ -157,7 +157,8 @@ client_prepare(const char *directory, uint32_t segment_size, const WalPosition *
         return 0;
     /* Opened as our own receiver opens it: filled up. */
     Segment segment;
-    TRY(segment_open(directory, position->timeline, position->lsn, segment_size, 0, &segment));
+    TRY(segment_open(directory, position->timeline, position->lsn, segment_size, 0, false,
+                     &segment));
     int result = segment_sync(&segment);
     segment_close(&segment);
     return result;

@@ -4,11 +4,14 @@
  * always leaves the newest file, so that there is one. */
 #include "flow/intake/position.h"
 
+#include "base/file.h"
 #include "base/log.h"
 #include "flow/intake/intake.h"
 #include "wal/name.h"
+#include "wal/page.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 
 static Timeline
@@ -36,6 +39,22 @@ position_timeline(Lsn lsn, Timeline server_timeline, const History *history)
     return server_timeline;
 }
 
+/* Is it only too short? A crash may leave any size, which then is that of other segments by chance:
+ * what its first page says decides, or that it says nothing. */
+static bool
+is_cut_short(const char *path, const WalName *name, off_t size, uint32_t segment_size)
+{
+    char head[WAL_LONG_HEADER_SIZE], reason[WAL_REASON_ROOM];
+    WalFacts facts = {0};
+    size_t got = 0;
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (size >= (off_t)segment_size || fd < 0 || file_read(fd, head, sizeof(head), path, &got) < 0)
+        return false;
+    return wal_is_zero(head, got) ||
+           (wal_header_check(head, got, name, &facts, reason) == WAL_HEADER_FITS &&
+            facts.segment_size == segment_size);
+}
+
 /* What is no file to go on from. */
 enum { NO_POSITION = 1 };
 
@@ -53,7 +72,8 @@ position_of(const char *directory, const char *file, uint32_t segment_size,
     if (stat(path, &st) < 0) /* archived meanwhile, or we do not know */
         return errno == ENOENT ? NO_POSITION : fail_errno("stat '%s'", path);
     /* Under another segment size the same name is another position. */
-    if (st.st_size != (off_t)segment_size && wal_segment_size_valid((uint64_t)st.st_size))
+    if (st.st_size != (off_t)segment_size && wal_segment_size_valid((uint64_t)st.st_size) &&
+        !is_cut_short(path, &name, st.st_size, segment_size))
         return hint(fail(ERR_DATA,
                          "'%s' is of a server whose wal_segment_size was %lld bytes, and now it is "
                          "%u",

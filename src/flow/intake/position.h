@@ -22,9 +22,9 @@ enum {
  * whose bytes are received again. Only timelines count from which the server comes; where the
  * server has left a timeline before our position, we go back to the segment of that switch. A
  * segment that is not of the right size is not whole: it is passed over with a warning. But one
- * of a size that segments may have is ERR_DATA: it says that the server's segment size was changed,
- * and then names are other positions. history: of the server's current timeline; empty for the
- * first one. */
+ * of a size that other segments may have is ERR_DATA, unless its first page says otherwise, or
+ * nothing: it says that the server's segment size was changed, and then names are other positions.
+ * history: of the server's current timeline; empty for the first one. */
 int position_find(const char *directory, uint32_t segment_size, Timeline server_timeline,
                   const History *history, WalPosition *ret_position);
 

@@ -9,10 +9,11 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "flow/intake/client.h"
+#include "flow/intake/held.h"
 #include "flow/intake/histories.h"
 #include "flow/intake/preflight.h"
+#include "flow/intake/segment.h"
 #include "flow/intake/stream.h"
-#include "pg/facts.h"
 #include "wal/name.h"
 
 #include <stdarg.h>
@@ -21,8 +22,7 @@ enum {
     WATCH_MS = 30000, /* between two looks at what only SQL tells */
     PAUSE_MIN_MS = 1000,
     PAUSE_MAX_MS = 30000,
-    SLOT_PATIENCE_MS = 5000,         /* for the walsender of a receiver that was killed */
-    FIRST_SQL_FREE_VERSION = 150000, /* READ_REPLICATION_SLOT */
+    SLOT_PATIENCE_MS = 5000, /* for the walsender of a receiver that was killed */
 };
 
 typedef struct Receiver {
@@ -66,44 +66,6 @@ tell(const Receiver *receiver, const char *format, ...)
     receiver->spec->tell(receiver->spec->context, line);
 }
 
-int
-receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection)
-{
-    const char *conninfo = server_wal_streaming_conninfo(server);
-    if (!conninfo)
-        return hint(fail(ERR_CONFIG, "there is no connection for streaming"),
-                    "set streaming_conninfo");
-    return wrap(pg_connect(conninfo, PG_REPLICATION, server->streaming_archiver_name, timeout_ms,
-                           ret_connection),
-                "connect to the server for streaming");
-}
-
-int
-receiver_connect_any(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection)
-{
-    const char *conninfo = server_wal_conninfo(server);
-    if (!conninfo)
-        return receiver_connect(server, timeout_ms, ret_connection);
-    return pg_connect(conninfo, PG_SQL, "walden", timeout_ms, ret_connection);
-}
-
-/* Servers before version 15 tell that in SQL only. */
-int
-receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart)
-{
-    if (pg_version(connection) >= FIRST_SQL_FREE_VERSION)
-        return pg_slot_find(connection, server->slot_name, ret_restart);
-    AUTO(pg) PgConnection *sql = NULL;
-    const char *conninfo = server_wal_conninfo(server);
-    if (!conninfo)
-        return hint(fail(ERR_CONFIG, "there is no connection to ask for replication slots"),
-                    "set conninfo");
-    TRY(wrap(
-        pg_connect(conninfo, PG_SQL, server->streaming_archiver_name, RECEIVER_CONNECT_MS, &sql),
-        "connect to the server to ask for replication slots"));
-    return pg_slot_find(sql, server->slot_name, ret_restart);
-}
-
 /* Before the first stream only: a slot that vanishes later has taken WAL with it, and a new one
  * would hide that. */
 static int
@@ -126,16 +88,39 @@ provide_slot(const Receiver *receiver, PgConnection *connection)
 }
 
 static int
-learn_timeline(const Receiver *receiver, Session *session, Timeline timeline, Lsn *ret_begins)
+learn_timeline(const Receiver *receiver, Session *session, Timeline timeline, History *ret_history)
 {
     const char *text = NULL;
-    History history;
+    *ret_history = (History){0};
     if (timeline == 1)
         return 0;
-    TRY(history_ask(session->connection, session->arena, timeline, &text, &history));
-    TRY(history_save(receiver->server->streaming_wals_directory, timeline, text));
-    *ret_begins = history.entries[history.count - 1].switch_lsn;
-    return 0;
+    TRY(history_ask(session->connection, session->arena, timeline, &text, ret_history));
+    TRY(history_check(receiver->spec, timeline, ret_history));
+    return history_save(receiver->server->streaming_wals_directory, timeline, text);
+}
+
+/* A position is only a number, and where a partial segment is gone on from, its bytes are compared.
+ * Where nothing of the segment is there yet, the one before it may be. */
+static int
+find_seam(const Receiver *receiver, const Session *session, const WalPosition *position,
+          const History *history, Seam **ret_seam)
+{
+    const char *directory = receiver->server->streaming_wals_directory;
+    AUTO(close) int fd = -1;
+    char name[WAL_NAME_ROOM];
+    uint32_t size = session->segment_size;
+    if (position->lsn == 0)
+        return 0;
+    wal_segment_name(position->timeline, position->lsn, size, name);
+    int result = segment_is_blank(directory, name);
+    if (result != SEGMENT_BLANK)
+        return result;
+    Lsn before = position->lsn - 1;
+    wal_segment_name(position_timeline(before, position->timeline, history), before, size, name);
+    result = held_open(receiver->spec, name, &fd);
+    if (result == 0)
+        result = seam_open(fd, name, position->timeline, position->lsn, size, ret_seam);
+    return result < 0 ? result : 0;
 }
 
 static int
@@ -147,12 +132,12 @@ learn_server(const Receiver *receiver, Session *session)
     TRY(preflight_system(server, receiver->asked_id, &session->system,
                          pg_version(session->connection)));
     TRY(pg_segment_size(session->connection, &session->segment_size));
-    TRY(pg_is_synchronous(session->connection, server->streaming_archiver_name,
-                          &session->synchronous));
+    TRY(receiver_is_synchronous(server, session->connection, &session->synchronous));
     if (session->system.timeline > 1)
         TRY(history_ask(session->connection, session->arena, session->system.timeline, &text,
                         &session->history));
-    return 0;
+    /* Before anything is concluded from what is held: it may be another server's. */
+    return history_check(receiver->spec, session->system.timeline, &session->history);
 }
 
 /* The archive may end before the place where we begin: a slot was lost, and what had been received
@@ -263,21 +248,31 @@ explain(const Receiver *receiver, const Session *session, const WalPosition *fro
                  : result;
 }
 
+/* Where a timeline begins. */
+static Lsn
+history_begin(const History *history)
+{
+    return history->count ? history->entries[history->count - 1].switch_lsn : 0;
+}
+
 /* Timeline after timeline. 0: the server closed the stream. */
 static int
 stream_all(Receiver *receiver, Session *session, WalPosition position)
 {
     char lsn[LSN_ROOM];
     for (;;) {
-        Lsn begins = 0;
-        TRY(learn_timeline(receiver, session, position.timeline, &begins));
+        History history;
+        AUTO(seam) Seam *seam = NULL;
+        TRY(learn_timeline(receiver, session, position.timeline, &history));
+        TRY(find_seam(receiver, session, &position, &history, &seam));
         StreamSpec spec = {.connection = session->connection,
                            .slot = receiver->server->slot_name,
                            .directory = receiver->server->streaming_wals_directory,
                            .segment_size = session->segment_size,
                            .watch = receiver->watch,
                            .from = position,
-                           .begins = begins,
+                           .begins = history_begin(&history),
+                           .seam = seam,
                            .progress = receiver->spec->progress,
                            .progress_context = receiver->spec->progress_context};
         StreamResult end;

@@ -15,6 +15,10 @@ typedef struct ReceiverSpec {
     /* The archived segment that comes last before this name, "" without any; room for
      * WAL_NAME_ROOM. NULL: nobody knows. */
     int (*find_archived)(void *context, const char *before, char *ret_name);
+    /* The plain contents of a file of the archive, which may be a copy: the archive may have it
+     * compressed and encrypted. HELD_NONE (held.h): it has none of this name. NULL: there is no
+     * archive to look into. */
+    int (*open_archived)(void *context, const char *name, int *ret_fd);
     /* Moves a file of streaming/ to errors/. Needed for receiver_reset. */
     int (*set_aside)(void *context, const char *name);
     void *context;
@@ -39,9 +43,18 @@ int receiver_reset(const ReceiverSpec *spec);
 /* A connection for the commands of a walsender, to where the server's WAL comes from. */
 int receiver_connect(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
 
+/* The same to ask something beside the stream, under a name by which nobody takes it for that. */
+int receiver_connect_aside(const ServerConfig *server, int64_t timeout_ms,
+                           PgConnection **ret_connection);
+
 /* A connection on which the server's settings can be asked for, of either kind. */
 int
 receiver_connect_any(const ServerConfig *server, int64_t timeout_ms, PgConnection **ret_connection);
+
+/* Does the server wait for us, by its synchronous_standby_names? connection: of any kind, to the
+ * server that streams. */
+int receiver_is_synchronous(const ServerConfig *server, PgConnection *connection,
+                            bool *ret_synchronous);
 
 /* pg_slot_find of the server's slot, which must be configured. connection: of receiver_connect. */
 int receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart);

@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "wal/page.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,12 +40,31 @@ fill_up(Segment *segment, const char *path)
                     "move it out of the way");
     /* Bytes that it holds already are not to be touched. */
     segment->prepared = st.st_size == 0 ? 0 : size;
+    segment->held = (uint32_t)st.st_size;
     if (st.st_size == (off_t)size)
         return 0;
     if (st.st_size > 0)
         log_info("'%s' is only %lld bytes long: filled up with zeros to %u", path,
                  (long long)st.st_size, size);
     return ftruncate(fd, (off_t)size) < 0 ? fail_errno("extend '%s'", path) : 0;
+}
+
+int
+segment_is_blank(const char *directory, const char *name)
+{
+    char page[8192];
+    size_t got = 0;
+    AUTO(free) char *path = mem_printf("%s/%s.partial", directory, name);
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT)
+        return SEGMENT_BLANK;
+    if (fd < 0)
+        return fail_errno("open '%s'", path);
+    TRY(file_read(fd, page, sizeof(page), path, &got));
+    return got <= WAL_LONG_HEADER_SIZE ||
+                   wal_is_zero(page + WAL_LONG_HEADER_SIZE, got - WAL_LONG_HEADER_SIZE)
+               ? SEGMENT_BLANK
+               : 0;
 }
 
 /* Is the open file still what has this name? */
@@ -99,7 +119,8 @@ give_name(Segment *segment)
 {
     AUTO(free) char *path = partial_path(segment);
     TRY(file_sync(segment->fd, path));
-    int result = atomic_publish(&segment->nameless);
+    int result =
+        segment->replaces ? atomic_replace(&segment->nameless) : atomic_publish(&segment->nameless);
     segment->fd = segment->nameless.fd; /* which may be a copy */
     if (result == ATOMIC_EXISTS)
         return fail(ERR_DATA, "'%s' came into being while it was received", path);
@@ -112,14 +133,18 @@ give_name(Segment *segment)
 
 int
 segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, Lsn begins,
-             Segment *ret_segment)
+             bool unproven, Segment *ret_segment)
 {
-    Segment segment = {.fd = -1, .directory = directory, .size = size, .fresh = true};
+    Segment segment = {
+        .fd = -1, .directory = directory, .size = size, .fresh = true, .unproven = unproven};
     wal_segment_name(timeline, lsn, size, segment.name);
     AUTO(free) char *path = partial_path(&segment);
-    bool new = begins > lsn &&begins - lsn < size &&access(path, F_OK) < 0 && errno == ENOENT;
-    int result =
-        new ? open_nameless(&segment, (uint32_t)(begins - lsn)) : open_named(&segment, path);
+    bool inside = begins > lsn && begins - lsn < size;
+    bool is_new = access(path, F_OK) < 0 && errno == ENOENT;
+    segment.replaces = unproven && !is_new;
+    int result = unproven || (inside && is_new)
+                     ? open_nameless(&segment, inside ? (uint32_t)(begins - lsn) : 1)
+                     : open_named(&segment, path);
     if (result == 0)
         result = fill_up(&segment, path);
     if (result < 0)
@@ -127,6 +152,12 @@ segment_open(const char *directory, Timeline timeline, Lsn lsn, uint32_t size, L
     else
         *ret_segment = segment;
     return result;
+}
+
+void
+segment_prove(Segment *segment)
+{
+    segment->unproven = false;
 }
 
 int
@@ -170,10 +201,49 @@ segment_prepare(Segment *segment, size_t size)
     return 0;
 }
 
+static int
+fail_other(const Segment *segment, uint32_t at)
+{
+    return hint(fail(ERR_DATA,
+                     "the server sends other WAL than '%s/%s.partial' holds, from byte %u on",
+                     segment->directory, segment->name, at),
+                "is it another server, promoted to a timeline of the same number, or one that was "
+                "set back? Keep the file, which may be all that there is of the last commits, "
+                "elsewhere, and take a base backup of this server");
+}
+
+/* What was received once is never replaced: it may be acknowledged, and the server another one,
+ * promoted to a timeline of the same number. Zeros are where nothing was received. */
+static int
+check_held(const Segment *segment, const char *data, size_t size)
+{
+    char held[16 << 10];
+    uint32_t at = segment->filled;
+    while (size > 0 && at < segment->held) {
+        ssize_t got = pread(segment->fd, held, size < sizeof(held) ? size : sizeof(held), at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_errno("read '%s/%s.partial'", segment->directory, segment->name);
+        size_t length = (size_t)got;
+        if (length == 0)
+            return 0;
+        if (memcmp(held, data, length) != 0 && !wal_is_zero(held, length))
+            for (size_t i = 0; i < length; i++)
+                if (held[i] && held[i] != data[i])
+                    return fail_other(segment, at + (uint32_t)i);
+        at += (uint32_t)length;
+        data += length;
+        size -= length;
+    }
+    return 0;
+}
+
 int
 segment_write(Segment *segment, const void *data, size_t size)
 {
     assert(size <= segment->size - segment->filled);
+    TRY(check_held(segment, data, size));
     TRY(write_at(segment, data, size, segment->filled));
     segment->filled += (uint32_t)size;
     if (segment->filled - segment->started >= WRITE_BACK) {
@@ -182,7 +252,8 @@ segment_write(Segment *segment, const void *data, size_t size)
                               (off_t)(segment->filled - segment->started), SYNC_FILE_RANGE_WRITE);
         segment->started = segment->filled;
     }
-    return segment->named_at && segment->filled >= segment->named_at ? give_name(segment) : 0;
+    bool wants_name = segment->named_at && !segment->unproven;
+    return wants_name && segment->filled >= segment->named_at ? give_name(segment) : 0;
 }
 
 int

@@ -35,7 +35,7 @@ ask_server(const ServerConfig *server, int64_t timeout_ms, int *ret_version, boo
 {
     AUTO(pg) PgConnection *connection = NULL;
     TRY(receiver_connect_any(server, timeout_ms, &connection));
-    TRY(pg_is_synchronous(connection, server->streaming_archiver_name, ret_synchronous));
+    TRY(receiver_is_synchronous(server, connection, ret_synchronous));
     *ret_version = pg_version(connection);
     return 0;
 }

@@ -99,13 +99,22 @@ take_messages(Stream *stream)
     return INTAKE_MORE;
 }
 
+/* As the server may know it. Nothing before it is certain that its WAL goes on where ours ends: it
+ * would take that for its own WAL, and a commit might count it. (It has to hear a position that
+ * was written: when it shuts down, it waits for that.) */
+static Lsn
+flushed_of(const WriterProgress *progress)
+{
+    return progress->proven ? progress->flushed : 0;
+}
+
 /* From the writer's thread, while the disk keeps us. */
 static void
 report_stall(void *context, const WriterProgress *progress)
 {
     const Stream *stream = context;
     /* A failure shows when we are back. */
-    (void)pg_stream_report(stream->connection, progress->written, progress->flushed, false);
+    (void)pg_stream_report(stream->connection, progress->written, flushed_of(progress), false);
 }
 
 static void
@@ -120,8 +129,8 @@ go(Stream *stream)
 static int
 report(Stream *stream, const WriterProgress *progress, bool ask)
 {
-    TRY(pg_stream_report(stream->connection, progress->written, progress->flushed, ask));
-    stream->reported = progress->flushed;
+    TRY(pg_stream_report(stream->connection, progress->written, flushed_of(progress), ask));
+    stream->reported = flushed_of(progress);
     stream->reported_ms = clock_ms();
     stream->wants_reply = false;
     stream->asked |= ask;
@@ -137,7 +146,7 @@ report_if_due(Stream *stream, const WriterProgress *progress, bool stalled)
     /* A server that asks may be waiting, before it shuts down, for all to be flushed. */
     if (due && progress->flushed < stream->expected)
         writer_sync(stream->writer);
-    if (due || ask || progress->flushed != stream->reported)
+    if (due || ask || flushed_of(progress) != stream->reported)
         return report(stream, progress, ask);
     return 0;
 }
@@ -226,7 +235,7 @@ static void
 say_farewell(Stream *stream, const WriterProgress *progress)
 {
     int64_t deadline = clock_ms() + FAREWELL_MS;
-    if (pg_stream_report(stream->connection, progress->written, progress->flushed, false) < 0 ||
+    if (pg_stream_report(stream->connection, progress->written, flushed_of(progress), false) < 0 ||
         pg_stream_close(stream->connection) < 0)
         return;
     while (clock_ms() < deadline) {
@@ -295,12 +304,13 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
                      .expected = spec->from.lsn,
                      .heard_ms = clock_ms(),
                      .reported_ms = clock_ms() - STATUS_MS + HELLO_MS,
-                     .reported = spec->from.lsn};
+                     .reported = spec->seam ? 0 : spec->from.lsn};
     WriterSpec writer = {.directory = spec->directory,
                          .segment_size = spec->segment_size,
                          .timeline = spec->from.timeline,
                          .start = spec->from.lsn,
                          .begins = spec->begins,
+                         .seam = spec->seam,
                          .synchronous = stream.synchronous,
                          .release = pg_message_free,
                          .stalled = report_stall,

@@ -4,6 +4,7 @@
 #define WALDEN_FLOW_INTAKE_STREAM_H
 
 #include "flow/intake/position.h"
+#include "flow/intake/seam.h"
 #include "flow/intake/sync_watch.h"
 #include "pg/replication.h"
 
@@ -15,6 +16,7 @@ typedef struct StreamSpec {
     SyncWatch *watch; /* whether the server waits for us; may change its mind */
     WalPosition from;
     Lsn begins; /* where the timeline does, 0 for the first */
+    Seam *seam; /* what its beginning is held against; NULL: nothing */
     /* As ReceiverSpec has it */
     void (*progress)(void *context, Timeline timeline, Lsn written, uint32_t segment_size);
     void *progress_context;

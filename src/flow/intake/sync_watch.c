@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: PostgreSQL
- * The receiver's second thread: a short connection now and then, with SQL if there is one for that.
- * It never touches the stream, and what it cannot find out it leaves as it was. */
+ * The receiver's second thread: a short connection now and then, of the kind that streams: another
+ * connection string may lead to another server, whose setting is none of ours. It never touches the
+ * stream, and what it cannot find out it leaves as it was. */
 #include "flow/intake/sync_watch.h"
 
 #include "base/clock.h"
@@ -28,8 +29,8 @@ static int
 ask(const ServerConfig *server, bool *ret_synchronous)
 {
     AUTO(pg) PgConnection *connection = NULL;
-    TRY(receiver_connect_any(server, ASK_MS, &connection));
-    return pg_is_synchronous(connection, server->streaming_archiver_name, ret_synchronous);
+    TRY(receiver_connect_aside(server, ASK_MS, &connection));
+    return receiver_is_synchronous(server, connection, ret_synchronous);
 }
 
 /* False when it is time to end. */

@@ -31,6 +31,7 @@ typedef struct Item {
     void *memory;
     const char *data;
     size_t size;
+    bool at_once; /* of one that is taken: it will be synced at once */
 } Item;
 
 struct WalWriter {
@@ -42,6 +43,7 @@ struct WalWriter {
 
     /* The owner's */
     Segment segment;
+    Seam *seam; /* NULL as soon as what comes is known to belong there */
     Lsn at, flushed;
     size_t group; /* items that are left of those that were there when the last sync ended */
 
@@ -68,9 +70,12 @@ static void
 tell(WalWriter *writer)
 {
     pthread_mutex_lock(&writer->mutex);
-    bool news = writer->flushed != writer->progress.flushed && writer->owner == OWNER_THREAD;
+    bool news = (writer->flushed != writer->progress.flushed ||
+                 writer->progress.proven == (writer->seam != NULL)) &&
+                writer->owner == OWNER_THREAD;
     writer->progress.written = writer->at;
     writer->progress.flushed = writer->flushed;
+    writer->progress.proven = !writer->seam;
     pthread_mutex_unlock(&writer->mutex);
     if (news)
         wake(writer);
@@ -92,17 +97,30 @@ forget_older(const WriterSpec *spec, Lsn end)
     segment_forget(spec->directory, name);
 }
 
+/* Before anything of it is written. */
 static int
-write_item(WalWriter *writer, const char *data, size_t size)
+hold_against_seam(WalWriter *writer, const char *data, size_t size)
+{
+    int result = writer->seam ? seam_feed(writer->seam, data, size) : 0;
+    if (result != SEAM_HOLDS)
+        return result;
+    writer->seam = NULL;
+    segment_prove(&writer->segment);
+    return 0;
+}
+
+static int
+write_item(WalWriter *writer, const char *data, size_t size, bool at_once)
 {
     const WriterSpec *spec = &writer->spec;
     Segment *segment = &writer->segment;
     while (size > 0) {
         if (segment->fd < 0)
             TRY(segment_open(spec->directory, spec->timeline, writer->at, spec->segment_size,
-                             spec->begins, segment));
+                             spec->begins, writer->seam != NULL, segment));
         size_t room = segment->size - segment->filled, part = size < room ? size : room;
-        if (part <= OWN_HANDS_BYTES && spec->synchronous)
+        TRY(hold_against_seam(writer, data, part));
+        if (part <= OWN_HANDS_BYTES && at_once)
             TRY(segment_prepare(segment, part));
         TRY(segment_write(segment, data, part));
         writer->at += part;
@@ -136,6 +154,7 @@ next_work(WalWriter *writer, Item *ret_item)
         return sync ? WORK_SYNC : WORK_NONE;
     writer->group = writer->group ? writer->group - 1 : writer->count - 1;
     *ret_item = writer->items[writer->first];
+    ret_item->at_once = writer->spec.synchronous; /* which may change once the mutex is free */
     writer->first = (writer->first + 1) % QUEUE_ITEMS;
     writer->count--;
     writer->bytes -= ret_item->size;
@@ -150,7 +169,7 @@ static int
 do_work(WalWriter *writer, Work work, const Item *item)
 {
     if (work == WORK_WRITE) {
-        int result = write_item(writer, item->data, item->size);
+        int result = write_item(writer, item->data, item->size, item->at_once);
         writer->spec.release(item->memory);
         return result;
     }
@@ -265,7 +284,9 @@ writer_start(const WriterSpec *spec, WalWriter **ret_writer)
     writer->spec = *spec;
     writer->segment.fd = -1;
     writer->at = writer->flushed = spec->start;
-    writer->progress = (WriterProgress){.written = spec->start, .flushed = spec->start};
+    writer->seam = spec->seam;
+    writer->progress =
+        (WriterProgress){.written = spec->start, .flushed = spec->start, .proven = !spec->seam};
     pthread_mutex_init(&writer->mutex, NULL);
     clock_condition_init(&writer->work);
     pthread_cond_init(&writer->calm, NULL);
@@ -290,7 +311,7 @@ writer_push(WalWriter *writer, void *memory, const char *data, size_t size)
     bool fits = writer->count < QUEUE_ITEMS && (writer->count == 0 || writer->bytes < QUEUE_BYTES);
     if (fits) {
         size_t last = (writer->first + writer->count) % QUEUE_ITEMS;
-        writer->items[last] = (Item){memory, data, size};
+        writer->items[last] = (Item){.memory = memory, .data = data, .size = size};
         writer->count++;
         writer->bytes += size;
         if (!writer->spec.synchronous)

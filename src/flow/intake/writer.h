@@ -5,7 +5,7 @@
 #define WALDEN_FLOW_INTAKE_WRITER_H
 
 #include "base/error.h"
-#include "wal/wal.h"
+#include "flow/intake/seam.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +15,7 @@ typedef struct WalWriter WalWriter;
 typedef struct WriterProgress {
     Lsn written;
     Lsn flushed; /* up to here it survives a crash of the machine */
+    bool proven; /* and belongs where it is: see WriterSpec.seam */
     bool failed; /* writer_stop tells why; nothing more is written */
 } WriterProgress;
 
@@ -22,8 +23,9 @@ typedef struct WriterSpec {
     const char *directory; /* must stay */
     uint32_t segment_size;
     Timeline timeline;
-    Lsn start;                     /* of a segment */
-    Lsn begins;                    /* where the timeline does: see segment_open() */
+    Lsn start;  /* of a segment */
+    Lsn begins; /* where the timeline does: see segment_open() */
+    Seam *seam; /* what the beginning is held against, for as long as the writer is; or NULL */
     bool synchronous;              /* sync whatever is at hand, not only whole segments */
     void (*release)(void *memory); /* frees what was pushed; from any thread */
     /* Called from the writer's thread every WRITER_STALL_MS while writer_go is kept by the disk. */

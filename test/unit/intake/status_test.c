@@ -123,11 +123,20 @@ nobody_to_ask(void **state)
     assert_int_equal(status.synchronous, ANSWER_UNKNOWN);
 }
 
+/* The watch asks the server that streams. */
+static void
+lead_streaming_here(Fixture *f)
+{
+    f->server.streaming_conninfo = f->server.conninfo;
+    f->server.conninfo = "host=/nonexistent";
+}
+
 /* What somebody else has heard counts until the server says something else. */
 static void
 the_watch_hears_of_a_change(void **state)
 {
     Fixture *f = *state;
+    lead_streaming_here(f);
     SyncWatch *watch = NULL;
     play(f, "*");
     assert_done(sync_watch_start(&f->server, SHORT_MS, &watch));
@@ -145,7 +154,7 @@ a_watch_without_an_answer_changes_nothing(void **state)
 {
     Fixture *f = *state;
     SyncWatch *watch = NULL;
-    f->server.conninfo = "host=/nonexistent";
+    f->server.streaming_conninfo = "host=/nonexistent";
     assert_done(sync_watch_start(&f->server, 1, &watch));
     sync_watch_set(watch, true);
     clock_pause_ms(50);

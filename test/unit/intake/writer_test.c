@@ -170,6 +170,24 @@ test_synchronous_later(void **state)
     scratch_remove(dir);
 }
 
+/* The server's mind may change while the thread writes; ThreadSanitizer watches. */
+static void
+test_synchronous_changes_meanwhile(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    WalWriter *writer = begin(dir, 0, false);
+    for (Lsn at = 0; at < SIZE; at += 2048)
+        push_patiently(writer, at, 2048);
+    for (bool synchronous = true; writer_progress(writer).written < SIZE;) {
+        writer_set_synchronous(writer, synchronous);
+        synchronous = !synchronous;
+    }
+    assert_done(writer_stop(writer, NULL));
+    check_file(dir, "000000010000000000000000", 0, SIZE);
+    scratch_remove(dir);
+}
+
 static void
 test_flushed_means_synced(void **state)
 {
@@ -278,7 +296,8 @@ test_where_a_timeline_begins(void **state)
     scratch_remove(dir);
 }
 
-/* Bytes of a partial one stay until they are written again; nothing whole is ever replaced. */
+/* Bytes of a partial one stay, and what comes must be the same; zeros are where nothing was.
+ * Nothing whole is ever replaced. */
 static void
 test_what_is_there(void **state)
 {
@@ -287,20 +306,24 @@ test_what_is_there(void **state)
     AUTO(free) char *partial = mem_printf("%s/000000010000000000000000.partial", dir);
     AUTO(free) char *whole = mem_printf("%s/000000010000000000000000", dir);
     AUTO(str) Str got = {0};
-    write_text(partial, "abcdef");
+    write_bytes(partial, "\0\1\0\3\4\5", 6);
     WalWriter *writer = begin(dir, 0, false);
     assert_true(push(writer, 0, 3));
     assert_done(writer_stop(writer, NULL));
     assert_done(file_read_text(partial, SIZE, &got));
     assert_int_equal(got.length, SIZE);
-    assert_memory_equal(got.data, "\0\1\2def\0", 7);
+    assert_memory_equal(got.data, "\0\1\2\3\4\5\0", 7);
+
+    write_bytes(partial, "\0\1\2\3X\5", 6);
     writer = begin(dir, 0, true);
     assert_true(push(writer, 0, 4));
-    assert_done(writer_stop(writer, NULL));
+    assert_true(push(writer, 4, 2));
+    assert_fails(writer_stop(writer, NULL), ERR_DATA, "from byte 4 on");
     str_clear(&got);
     assert_done(file_read_text(partial, SIZE, &got));
     assert_int_equal(got.length, SIZE);
-    assert_memory_equal(got.data, "\0\1\2\3ef\0", 7);
+    assert_memory_equal(got.data, "\0\1\2\3X\5\0", 7);
+    write_text(partial, "");
 
     write_text(whole, "taken");
     writer = begin(dir, 0, false);
@@ -319,10 +342,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_segments),          cmocka_unit_test(test_full_queue),
-        cmocka_unit_test(test_synchronous_later), cmocka_unit_test(test_flushed_means_synced),
-        cmocka_unit_test(test_failed_sync),       cmocka_unit_test(test_where_a_timeline_begins),
-        cmocka_unit_test(test_hanging_disk),      cmocka_unit_test(test_what_is_there),
+        cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_full_queue),
+        cmocka_unit_test(test_synchronous_later),
+        cmocka_unit_test(test_synchronous_changes_meanwhile),
+        cmocka_unit_test(test_flushed_means_synced),
+        cmocka_unit_test(test_failed_sync),
+        cmocka_unit_test(test_where_a_timeline_begins),
+        cmocka_unit_test(test_hanging_disk),
+        cmocka_unit_test(test_what_is_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,7 +180,7 @@ test_synchronous(void **state)
         server_play(&server, answers, 2);
         PgConnection *connection = connect_to(&server);
         bool got = false;
-        assert_done(pg_is_synchronous(connection, "walden", &got));
+        assert_done(pg_is_synchronous(connection, "walden", "walden", &got));
         if (got != cases[i].expected)
             fail_msg("'%s'", cases[i].names);
         pg_close(connection);

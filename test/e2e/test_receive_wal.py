@@ -353,6 +353,17 @@ def test_reset_to_a_slot_on_an_older_timeline(site, server):
         compare(site, server)
 
 
+def test_a_server_that_is_idle_behind_a_whole_segment(site, server):
+    """Nothing comes that could prove that it is this server's; a commit before may be waiting."""
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        wait_received(site, server.fill_segment())
+        end = server.sql("SELECT pg_current_wal_flush_lsn()")
+    with receiver(site):
+        query = "SELECT flush_lsn FROM pg_stat_replication WHERE flush_lsn IS NOT NULL"
+        assert wait_for(lambda: server.sql(query)) == end
+
+
 def test_slot_commands(site, server):
     def slots():
         return server.sql("SELECT slot_name || restart_lsn::text FROM pg_replication_slots")

@@ -39,8 +39,9 @@ typedef struct Stream {
     int crowded;      /* waits in which others wanted to run, less those in which not */
     int asleep;       /* waits that are left to be slept because of that */
     int64_t heard_ms, reported_ms;
-    Lsn reported; /* flushed */
-    Lsn told;     /* written */
+    Lsn server_end; /* as it was told last; 0: not yet */
+    Lsn reported;   /* flushed */
+    Lsn told;       /* written */
 } Stream;
 
 typedef enum Intake { INTAKE_EMPTY = 0, INTAKE_MORE = 1, INTAKE_FULL = 2, INTAKE_ENDED = 3 } Intake;
@@ -57,6 +58,7 @@ hand_over(Stream *stream)
 static int
 take_message(Stream *stream, PgMessage *message)
 {
+    stream->server_end = message->server_end;
     if (message->kind == PG_MESSAGE_KEEPALIVE) {
         stream->wants_reply |= message->wants_reply;
         pg_message_free(message->memory);
@@ -101,11 +103,13 @@ take_messages(Stream *stream)
 
 /* As the server may know it. Nothing before it is certain that its WAL goes on where ours ends: it
  * would take that for its own WAL, and a commit might count it. (It has to hear a position that
- * was written: when it shuts down, it waits for that.) */
+ * was written: when it shuts down, it waits for that.) A server that has nothing there yet cannot
+ * prove anything, and a commit that ends there may be waiting. */
 static Lsn
-flushed_of(const WriterProgress *progress)
+flushed_of(const Stream *stream, const WriterProgress *progress)
 {
-    return progress->proven ? progress->flushed : 0;
+    bool idle = stream->server_end == stream->spec->from.lsn;
+    return progress->proven || idle ? progress->flushed : 0;
 }
 
 /* From the writer's thread, while the disk keeps us. */
@@ -114,7 +118,8 @@ report_stall(void *context, const WriterProgress *progress)
 {
     const Stream *stream = context;
     /* A failure shows when we are back. */
-    (void)pg_stream_report(stream->connection, progress->written, flushed_of(progress), false);
+    (void)pg_stream_report(stream->connection, progress->written, flushed_of(stream, progress),
+                           false);
 }
 
 static void
@@ -129,8 +134,8 @@ go(Stream *stream)
 static int
 report(Stream *stream, const WriterProgress *progress, bool ask)
 {
-    TRY(pg_stream_report(stream->connection, progress->written, flushed_of(progress), ask));
-    stream->reported = flushed_of(progress);
+    TRY(pg_stream_report(stream->connection, progress->written, flushed_of(stream, progress), ask));
+    stream->reported = flushed_of(stream, progress);
     stream->reported_ms = clock_ms();
     stream->wants_reply = false;
     stream->asked |= ask;
@@ -142,11 +147,12 @@ report_if_due(Stream *stream, const WriterProgress *progress, bool stalled)
 {
     int64_t now = clock_ms(), interval = stalled ? STALL_MS : STATUS_MS;
     bool due = stream->wants_reply || now - stream->reported_ms >= interval;
-    bool ask = !stream->asked && now - stream->heard_ms >= SILENCE_MS / 2;
+    bool unsure = due && !progress->proven && !stream->server_end;
+    bool ask = !stream->asked && (unsure || now - stream->heard_ms >= SILENCE_MS / 2);
     /* A server that asks may be waiting, before it shuts down, for all to be flushed. */
     if (due && progress->flushed < stream->expected)
         writer_sync(stream->writer);
-    if (due || ask || flushed_of(progress) != stream->reported)
+    if (due || ask || flushed_of(stream, progress) != stream->reported)
         return report(stream, progress, ask);
     return 0;
 }
@@ -235,7 +241,8 @@ static void
 say_farewell(Stream *stream, const WriterProgress *progress)
 {
     int64_t deadline = clock_ms() + FAREWELL_MS;
-    if (pg_stream_report(stream->connection, progress->written, flushed_of(progress), false) < 0 ||
+    if (pg_stream_report(stream->connection, progress->written, flushed_of(stream, progress),
+                         false) < 0 ||
         pg_stream_close(stream->connection) < 0)
         return;
     while (clock_ms() < deadline) {

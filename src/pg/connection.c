@@ -120,9 +120,11 @@ static int
 connect_hosts(PgConnection *connection, Conninfo *conninfo, int64_t timeout_ms)
 {
     int64_t deadline = clock_ms() + timeout_ms;
-    TRY(resolve_hosts(conninfo, conninfo_host_timeout(conninfo, timeout_ms)));
+    int resolved = resolve_hosts(conninfo, conninfo_host_timeout(conninfo, timeout_ms));
+    if (resolved < 0)
+        return resolved;
     int64_t host_ms = conninfo_host_timeout(conninfo, timeout_ms);
-    for (int64_t left = deadline - clock_ms();;) {
+    for (int64_t left = resolved == RESOLVE_NOTHING ? timeout_ms : deadline - clock_ms();;) {
         connection->timeout_ms = host_ms < left ? host_ms : left;
         int64_t host_deadline = clock_ms() + connection->timeout_ms;
         connection->libpq = PQconnectStartParams(conninfo->names, conninfo->values, 0);

@@ -214,7 +214,7 @@ resolve_hosts(Conninfo *conninfo, int64_t timeout_ms)
     AUTO(hosts) Hosts hosts = {0};
     Error failure = {0};
     if (!start(&hosts, conninfo))
-        return 0;
+        return RESOLVE_NOTHING;
     for (size_t i = 0; i < hosts.names.count; i++)
         TRY(add_answer(&hosts, i, deadline, timeout_ms, &failure));
     if (hosts.count == 0) {

@@ -9,7 +9,9 @@
 /* Looks up the names among the hosts, all at once, and adds the addresses; the names stay, as TLS
  * and the password file go by them. A name with several addresses becomes several hosts. A name
  * that has none, or not within timeout_ms, is left out; ERR_IO or ERR_TIMEOUT when no host is left.
- * Or when we are told to stop. A string whose hosts come from elsewhere is left as it is. */
+ * Or when we are told to stop. RESOLVE_NOTHING: there was no name to look up, or the hosts come
+ * from elsewhere; the string is left as it is. */
+enum { RESOLVE_NOTHING = 1 };
 int resolve_hosts(Conninfo *conninfo, int64_t timeout_ms);
 
 #endif

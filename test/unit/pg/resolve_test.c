@@ -73,7 +73,7 @@ names_get_addresses(void **state)
         AUTO(arena) Arena *arena = arena_new();
         Conninfo conninfo;
         assert_done(conninfo_parse(cases[i].text, PG_SQL, NULL, arena, &conninfo));
-        assert_done(resolve_hosts(&conninfo, SHORT_MS));
+        assert_true(resolve_hosts(&conninfo, SHORT_MS) >= 0);
         assert_string_equal(value(&conninfo, "host"), cases[i].host);
         assert_string_equal(value(&conninfo, "hostaddr"), cases[i].hostaddr);
         assert_string_equal(value(&conninfo, "port"), cases[i].port);

@@ -19,6 +19,7 @@ def receive(site, sender, data, timeline=1):  # noqa: F811
     with receiving(site) as receiver:
         client = sender.accept().begin()
         client.wal(START, data)
+        client.asked()
         client.flushed(START + len(data))
         receiver.stop(client)
 
@@ -88,11 +89,13 @@ def test_partial_in_work(site, sender, compression):  # noqa: F811
     with receiving(site) as receiver:
         client = sender.accept().begin()
         client.wal(START, data[:100_000])
+        client.asked()
         client.flushed(START + 100_000)
         done = site.archive()
         assert done.returncode == 0 and site.names() == [segment_name(FIRST - 1)]
         assert name in files(site)
         client.wal(START + 100_000, data[100_000:200_000])
+        client.asked()
         client.flushed(START + 200_000)
         receiver.process.send_signal(signal.SIGKILL)
         receiver.process.wait()
@@ -107,9 +110,11 @@ def test_partial_that_is_taken_away(site, sender):  # noqa: F811
     with receiving(site) as receiver:
         client = sender.accept().begin()
         client.wal(START, data[:100_000])
+        client.asked()
         client.flushed(START + 100_000)
         (site.streaming / f"{segment_name(FIRST)}.partial").rename(site.path / "taken")
         client.wal(START + 100_000, data[100_000:200_000])
+        client.keepalive(reply=True)
         client.until_gone()
         client = sender.accept().begin()
         client.wal(client.start, data)

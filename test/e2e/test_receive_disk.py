@@ -105,7 +105,7 @@ def test_keepalives_are_answered_while_the_disk_stalls(site, sender, workdir):
 
 def test_more_than_fits_while_the_disk_stalls(site, sender, workdir):
     """The receiver stops to listen, so that its memory does not grow, but goes on to speak."""
-    data, gate = wal(FIRST, 1) * 48, workdir / "gate"
+    data, gate = wal(FIRST, 1) * 96, workdir / "gate"
     with receiving(site, env=fault_environment(site.streaming, only=SYNCS, gate=gate)) as receiver:
         client = sender.accept().begin()
         gate.touch()
@@ -115,7 +115,7 @@ def test_more_than_fits_while_the_disk_stalls(site, sender, workdir):
             while sent < len(data):
                 client.socket.sendall(client.wal_frame(START + sent, data[sent : sent + MIB]))
                 sent += MIB
-        assert 16 * MIB <= sent < 40 * MIB
+        assert 16 * MIB <= sent < 80 * MIB  # the kernel may hold 36 of them
         client.socket.settimeout(30)
         count = len(client.statuses)
         while len(client.statuses) < count + 3:

@@ -164,9 +164,7 @@ void
 atomic_withdraw(const AtomicFile *file)
 {
     AUTO(free) char *path = mem_printf("%s/%s", file->dir, file->name);
-    struct stat ours, there;
-    if (fstat(file->fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
-        ours.st_ino == there.st_ino)
+    if (file_has_name(file->fd, path))
         unlink(path);
 }
 

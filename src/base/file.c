@@ -153,6 +153,14 @@ file_copy_attributes(int from_fd, const struct stat *like, int to_fd, const char
 }
 
 bool
+file_has_name(int fd, const char *path)
+{
+    struct stat ours, there;
+    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
+           ours.st_ino == there.st_ino;
+}
+
+bool
 file_unchanged(const struct stat *before, const struct stat *now)
 {
     return now->st_dev == before->st_dev && now->st_ino == before->st_ino &&

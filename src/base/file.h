@@ -50,6 +50,9 @@ int file_copy(int from_fd, int to_fd, const char *name);
 /* Mode, access and modification time, and user attributes of `like` onto the open file. */
 int file_copy_attributes(int from_fd, const struct stat *like, int to_fd, const char *name);
 
+/* Does the path, which is no symbolic link, still lead to the open file? */
+bool file_has_name(int fd, const char *path);
+
 /* The same file, with the same size and modification time? */
 bool file_unchanged(const struct stat *before, const struct stat *now);
 

@@ -76,12 +76,11 @@ make_directory(const char *path)
 static int
 claim(const char *path, const char *part)
 {
-    struct stat ours, named;
     AUTO(close) int fd = open(part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
         return -1;
     /* Meanwhile its holder may have finished. */
-    if (fstat(fd, &ours) < 0 || stat(part, &named) < 0 || ours.st_ino != named.st_ino)
+    if (!file_has_name(fd, part))
         return -1;
     if (access(path, F_OK) == 0 || ftruncate(fd, 0) < 0) {
         (void)unlink(part);

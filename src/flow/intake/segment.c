@@ -67,15 +67,6 @@ segment_is_blank(const char *directory, const char *name)
                : 0;
 }
 
-/* Is the open file still what has this name? */
-static bool
-has_name(int fd, const char *path)
-{
-    struct stat ours, there;
-    return fstat(fd, &ours) == 0 && lstat(path, &there) == 0 && ours.st_dev == there.st_dev &&
-           ours.st_ino == there.st_ino;
-}
-
 /* The name has to do then. */
 static bool
 has_no_locks(int error)
@@ -93,7 +84,7 @@ claim(const Segment *segment, const char *path)
         return fail(ERR_IO, "'%s' is being archived, or written by another receiver", path);
     if (locked < 0 && !has_no_locks(errno))
         return fail_errno("lock '%s'", path);
-    return has_name(segment->fd, path) ? 0 : fail(ERR_IO, "'%s' was archived just now", path);
+    return file_has_name(segment->fd, path) ? 0 : fail(ERR_IO, "'%s' was archived just now", path);
 }
 
 static int
@@ -261,7 +252,7 @@ segment_sync(Segment *segment)
 {
     AUTO(free) char *path = partial_path(segment);
     assert(!segment->named_at);
-    if (!has_name(segment->fd, path))
+    if (!file_has_name(segment->fd, path))
         return fail(ERR_IO, "'%s' was moved or removed while it was received", path);
     /* Once the size stands, fdatasync covers all that reading the bytes needs. */
     if ((segment->fresh ? fsync(segment->fd) : fdatasync(segment->fd)) < 0)

@@ -9,8 +9,10 @@ import pytest
 
 from azurite import Azurite
 from bucket import Bucket
+from buckettool import Tool
 from faults import Clock
 from home import WALDEN, Home
+from httppeer import S3Peer
 from keys import Keyring
 from objectstore import Ceph, Swift
 from parcels import Ssh
@@ -135,6 +137,18 @@ def swift():
     """OpenStack Swift, which takes its time to start."""
     with shared("swift", Swift) as server:
         yield server
+
+
+@pytest.fixture
+def peer():
+    """Speaks S3 as it is told to."""
+    with S3Peer() as server:
+        yield server
+
+
+@pytest.fixture
+def tool(peer, workdir):
+    return Tool(peer.url, workdir)
 
 
 @pytest.fixture(scope="session")

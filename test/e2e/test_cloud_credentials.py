@@ -9,24 +9,11 @@ import os
 import time
 import urllib.parse
 
-import pytest
-
-from buckettool import SECRET, Tool
-from httppeer import Answer, Peer, S3Peer, error, xml
+from buckettool import SECRET
+from httppeer import Answer, Peer, error, xml
 
 DATA = os.urandom(300_000)
 MB = 1 << 20
-
-
-@pytest.fixture
-def peer():
-    with S3Peer() as peer:
-        yield peer
-
-
-@pytest.fixture
-def tool(peer, workdir):
-    return Tool(peer.url, workdir)
 
 
 def in_seconds(seconds):

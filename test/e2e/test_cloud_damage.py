@@ -14,12 +14,6 @@ NAME = NAMES[0]
 
 
 @pytest.fixture
-def peer():
-    with S3Peer() as peer:
-        yield peer
-
-
-@pytest.fixture
 def archive(home, peer, monkeypatch):
     """A Home with its archive there."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "walaccess")

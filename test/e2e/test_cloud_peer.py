@@ -19,17 +19,6 @@ MB = 1 << 20
 MUCH = DATA * 6
 
 
-@pytest.fixture
-def peer():
-    with S3Peer() as peer:
-        yield peer
-
-
-@pytest.fixture
-def tool(peer, workdir):
-    return Tool(peer.url, workdir)
-
-
 def slow_down(after="1"):
     return error(503, "SlowDown", Retry_After=after)
 

@@ -94,3 +94,31 @@ def test_segment_of_1_gb(memdir, segment, compression, level):
     assert sha.hexdigest() == expected
     assert SANITIZED or 0 < peak[0] < (32 + 16) * MIB, f"{peak[0] / MIB:.0f} MiB"
     assert source.stat().st_nlink == 1 or not compression
+
+
+def test_segment_of_1_gb_in_an_object_store(cloud_home, segment):
+    """In parts: never the object in one piece."""
+    source, expected = segment
+    home = cloud_home
+    home.incoming = source.parent / "incoming"
+    home.incoming.mkdir(exist_ok=True)
+    home.configure(incoming_wals_directory=home.incoming, compression=None, cloud_part_size="16 MiB")
+    os.link(source, home.incoming / NAME)
+    with subprocess.Popen(
+        [WALDEN, "-c", home.conf, "archive-wal", "main"], stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    ) as process:
+        peak = peak_of(process)
+        _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert home.waiting() == []
+    assert SANITIZED or 0 < peak[0] < 128 * MIB, f"{peak[0] / MIB:.0f} MiB"
+    sha = hashlib.sha256()
+    with subprocess.Popen(
+        [WALDEN, "-c", home.conf, "get-wal", "main", NAME], stdout=subprocess.PIPE,
+    ) as process:
+        peak = peak_of(process)
+        while block := process.stdout.read(MIB):
+            sha.update(block)
+    assert process.returncode == 0 and sha.hexdigest() == expected
+    assert SANITIZED or 0 < peak[0] < 64 * MIB, f"{peak[0] / MIB:.0f} MiB"

@@ -19,7 +19,6 @@
 enum {
     WAL_HEAD = 25,       /* 'w', start, end of WAL, time */
     KEEPALIVE_SIZE = 18, /* 'k', end of WAL, time, reply wanted */
-    CROWDED_US = 30,     /* somebody else ran, when giving way took longer */
     FINISH_MS = 10000,   /* for the end of a stream to be told */
     POSTGRES_EPOCH = 946684800,
 };
@@ -190,16 +189,12 @@ pg_stream_next(PgConnection *connection, PgMessage *ret_message)
 /* To be woken takes longer than the server needs for a commit. So we look, and in between let all
  * others run that can. */
 static bool
-look_awake(struct pollfd *polls, nfds_t count, int64_t awake_us, bool *ret_crowded)
+look_awake(struct pollfd *polls, nfds_t count, int64_t awake_us)
 {
-    int64_t now = awake_us ? clock_us() : 0;
-    for (int64_t end = now + awake_us; now < end;) {
-        int64_t before = now;
+    for (int64_t end = clock_us() + awake_us; clock_us() < end;) {
         if (poll(polls, count, 0) != 0)
             return true;
         sched_yield();
-        now = clock_us();
-        *ret_crowded |= now - before > CROWDED_US;
     }
     return false;
 }
@@ -216,10 +211,9 @@ pg_stream_wait(PgConnection *connection, bool input, int wake_fd, int64_t timeou
     struct pollfd polls[2] = {{.fd = events ? PQsocket(libpq) : -1, .events = events},
                               {.fd = wake_fd, .events = POLLIN}};
     /* Whatever ends it, the caller looks at everything. */
-    bool crowded = false;
-    if (!look_awake(polls, 2, awake_us, &crowded))
+    if (!look_awake(polls, 2, awake_us))
         (void)poll(polls, 2, (int)timeout_ms);
-    return crowded ? PG_STREAM_CROWDED : 0;
+    return 0;
 }
 
 int

@@ -92,9 +92,7 @@ int pg_stream_start(PgConnection *connection, const char *slot, Timeline timelin
 int pg_stream_next(PgConnection *connection, PgMessage *ret_message);
 
 /* Until there may be a message (if `input`), or wake_fd is readable, or timeout_ms is over, or a
- * signal has come. For the first awake_us it does not sleep, but gives way to others:
- * PG_STREAM_CROWDED when there were some. */
-enum { PG_STREAM_CROWDED = 1 };
+ * signal has come. For the first awake_us it does not sleep, but gives way to others. */
 int pg_stream_wait(PgConnection *connection, bool input, int wake_fd, int64_t timeout_ms,
                    int64_t awake_us);
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/proc.h"
+#include "flow/intake/pace.h"
 #include "flow/intake/writer.h"
 #include "wal/name.h"
 
@@ -18,9 +19,6 @@ enum {
     STOP_LATENCY_MS = 200,
     FAREWELL_MS = 500, /* for the server to see that we go */
     MESSAGES_AT_ONCE = 64,
-    BRISK_US = 500,   /* when commits wait for us and the next one comes so soon, we stay awake, */
-    CROWDED_MAX = 16, /* unless others want the processor: after so many such waits */
-    CROWDED_WAITS = 5000, /* it is tried again after so many more */
 };
 
 typedef struct Stream {
@@ -35,9 +33,8 @@ typedef struct Stream {
     bool wants_reply; /* the server asked for a report */
     bool asked;       /* we asked for one */
     bool is_heard;    /* has sent anything */
-    bool brisk;       /* the last wait was short */
-    int crowded;      /* waits in which others wanted to run, less those in which not */
-    int asleep;       /* waits that are left to be slept because of that */
+    Pace pace;        /* while synchronous */
+    int taken;        /* messages, since the last wait */
     int64_t heard_ms, reported_ms;
     Lsn server_end; /* as it was told last; 0: not yet */
     Lsn reported;   /* flushed */
@@ -81,7 +78,8 @@ take_message(Stream *stream, PgMessage *message)
 static int
 take_messages(Stream *stream)
 {
-    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+    stream->taken = 0;
+    while (stream->taken < MESSAGES_AT_ONCE) {
         if (stream->is_held && !hand_over(stream))
             return INTAKE_FULL;
         PgMessage message;
@@ -92,6 +90,7 @@ take_messages(Stream *stream)
             return INTAKE_ENDED;
         if (result < 0)
             return result;
+        stream->taken++;
         stream->heard_ms = clock_ms();
         stream->asked = false;
         stream->wants_reply |= !stream->is_heard;
@@ -178,32 +177,17 @@ heed_watch(Stream *stream)
     writer_set_synchronous(stream->writer, synchronous);
 }
 
-/* Whoever stays awake takes the processor from others that may have more to do. */
-static void
-heed_others(Stream *stream, bool awake, bool crowded)
-{
-    if (stream->asleep > 0)
-        stream->asleep--;
-    if (awake)
-        stream->crowded += crowded ? 1 : stream->crowded > 0 ? -1 : 0;
-    if (stream->crowded < CROWDED_MAX)
-        return;
-    stream->crowded = 0;
-    stream->asleep = CROWDED_WAITS;
-}
-
 static int
 wait_for_news(Stream *stream, Intake intake)
 {
+    bool hurry = stream->synchronous && intake == INTAKE_EMPTY;
     int64_t start = clock_us();
-    int fd = writer_fd(stream->writer);
-    bool awake = stream->synchronous && stream->brisk && stream->asleep == 0;
-    int result = pg_stream_wait(stream->connection, intake != INTAKE_FULL, fd,
-                                intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS, awake ? BRISK_US : 0);
-    if (result < 0)
-        return result;
-    stream->brisk = clock_us() - start < BRISK_US;
-    heed_others(stream, awake, result == PG_STREAM_CROWDED);
+    TRY(pg_stream_wait(stream->connection, intake != INTAKE_FULL, writer_fd(stream->writer),
+                       intake == INTAKE_MORE ? 0 : STOP_LATENCY_MS,
+                       hurry ? pace_awake_us(&stream->pace) : 0));
+    pace_heed(&stream->pace, clock_us() - start, stream->taken);
+    if (hurry)
+        pace_gather(&stream->pace);
     return 0;
 }
 
@@ -324,8 +308,11 @@ stream_timeline(const StreamSpec *spec, StreamResult *ret_result)
                          .context = &stream};
     result = writer_start(&writer, &stream.writer);
     ret_result->disk_failed = result < 0;
-    if (result == 0)
+    if (result == 0) {
+        pace_begin(&stream.pace);
         result = settle(&stream, pump(&stream), ret_result);
+        pace_end(&stream.pace);
+    }
     if (result < 0)
         return result;
     result = pg_stream_finish(spec->connection, &ret_result->end);

@@ -2,7 +2,10 @@
 #include "../files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
 
 static void
 publish(const char *dir, const char *name, const char *text, int expected)
@@ -185,6 +188,67 @@ test_only_regular_files_are_opened(void **state)
     scratch_remove(dir);
 }
 
+static struct timespec
+coarse_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return now;
+}
+
+static bool
+same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* The time that Linux gives a write is the clock's last tick, unless somebody has looked at the
+ * file's times before (or a file written by others within the tick was looked at, so that we try
+ * again). */
+static void
+test_question_for_the_name_leaves_times_alone(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *path = mem_printf("%s/one", dir);
+    AUTO(close) int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool ticked = false;
+    for (int i = 0; i < 5000 && !ticked; i++) {
+        struct stat st;
+        assert_int_equal(pwrite(fd, "x", 1, 0), 1);
+        assert_true(file_has_name(fd, path));
+        struct timespec before = coarse_now();
+        assert_int_equal(pwrite(fd, "y", 1, 0), 1);
+        struct timespec after = coarse_now();
+        assert_int_equal(fstat(fd, &st), 0);
+        ticked = same_time(&st.st_mtim, &before) || same_time(&st.st_mtim, &after);
+        usleep(1000);
+    }
+    assert_true(ticked);
+    scratch_remove(dir);
+}
+
+static void
+test_name_is_of_the_open_file(void **state)
+{
+    (void)state;
+    char *dir = scratch_make();
+    AUTO(free) char *path = mem_printf("%s/one", dir);
+    AUTO(free) char *other = mem_printf("%s/other", dir);
+    write_text(path, "x");
+    AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(file_has_name(fd, path));
+    assert_int_equal(rename(path, other), 0);
+    assert_false(file_has_name(fd, path));
+    assert_int_equal(symlink(other, path), 0);
+    assert_false(file_has_name(fd, path));
+    assert_int_equal(unlink(path), 0);
+    write_text(path, "x");
+    assert_false(file_has_name(fd, path));
+    assert_true(file_has_name(fd, other));
+    scratch_remove(dir);
+}
+
 int
 main(void)
 {
@@ -199,6 +263,8 @@ main(void)
         cmocka_unit_test(test_move_to_other_file_system),
         cmocka_unit_test(test_read_text_limit),
         cmocka_unit_test(test_only_regular_files_are_opened),
+        cmocka_unit_test(test_question_for_the_name_leaves_times_alone),
+        cmocka_unit_test(test_name_is_of_the_open_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

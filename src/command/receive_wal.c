@@ -304,7 +304,9 @@ run(const Invocation *invocation)
     const ServerConfig *server = command_server(invocation, invocation->arguments[0]);
     if (!server)
         return EXIT_FAILED;
-    if (command_skips_inactive(invocation, server))
+    /* What is said around the receiver is meant, and a receiver may still run. */
+    bool receives = !given[STOP] && !given[CREATE_SLOT] && !given[DROP_SLOT] && !given[RESET];
+    if (receives && command_skips_inactive(invocation, server))
         return EXIT_DONE;
     command_tell_overrides(invocation, server);
     if (given[STOP] && given[RESET]) {

@@ -44,6 +44,9 @@ enum {
  * connection too, where a server before version 15 must be asked. PG_SLOT_MISSING. */
 int pg_slot_find(PgConnection *connection, const char *name, Lsn *ret_restart);
 
+/* Does somebody receive by it? On a PG_SQL connection. false: also when there is no such slot. */
+int pg_slot_is_active(PgConnection *connection, const char *name, bool *ret_active);
+
 /* Creates it so that WAL is kept from now on. PG_SLOT_EXISTS. */
 int pg_slot_create(PgConnection *connection, const char *name);
 

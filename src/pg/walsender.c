@@ -183,6 +183,18 @@ pg_slot_find(PgConnection *connection, const char *name, Lsn *ret_restart)
     return 0;
 }
 
+int
+pg_slot_is_active(PgConnection *connection, const char *name, bool *ret_active)
+{
+    static const char query[] = "SELECT 1 FROM pg_catalog.pg_replication_slots"
+                                " WHERE slot_name = $1 AND active";
+    AUTO(arena) Arena *arena = arena_new();
+    PgTable table;
+    TRY(pg_judge(connection, pg_query(connection, arena, query, &name, 1, &table)));
+    *ret_active = table.rows > 0;
+    return 0;
+}
+
 /* The outcome that the SQLSTATE of a failed command about slots stands for; else the failure. */
 static int
 slot_outcome(const PgConnection *connection, int result)

@@ -303,7 +303,7 @@ def check_archive(site):
 def die_and_restore(site, rounds):
     """The rounds, with restores in between. Only the death of all at once shows what the receiver had:
     the next one receives again."""
-    for number in range(1, rounds):
+    for number in range(1, rounds + 1):
         site.round()
         if number % max(25, rounds // 10) == 0:
             acknowledged = lose_walden(site)

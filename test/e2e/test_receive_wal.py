@@ -432,6 +432,45 @@ def test_slot_in_use(site, server):
         other.communicate(timeout=20)
 
 
+def test_reset_leaves_what_others_receive(site, server):
+    """Who receives by the slot, under whatever lock, writes into the partial that would go."""
+    with pg_receivewal(site, server, "--create-slot", "--if-not-exists") as other:
+        assert other.wait(20) == 0
+    with pg_receivewal(site, server) as other:
+        wait_for(lambda: streaming(server, "pg_receivewal") and any(site.streaming.iterdir()))
+        held = sorted(site.streaming.iterdir())
+        server.switch_wal()
+        insert(server)
+        done = site.walden("receive-wal", "--reset", "main", timeout=20)
+        assert done.returncode == 1
+        assert "replication slot 'walden' is already in use" in done.stderr
+        assert "pg_stat_replication shows who" in done.stderr
+        wait_for(lambda: len(list(site.streaming.iterdir())) > len(held))
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=20)
+    assert site.walden("receive-wal", "--reset", "main", timeout=20).returncode == 0
+
+
+def test_inactive_server(site, server):
+    """Nothing is received any more; what was asked for by an option is done."""
+    with receiver(site) as process:
+        wait_for(lambda: streaming(server))
+        site.configure(active="false")
+        assert site.walden("receive-wal", "main").stdout == "Skipping inactive server 'main'\n"
+        done = site.walden("receive-wal", "--reset", "main")
+        assert done.returncode == 1 and "Process is still running" in done.stderr
+        with subprocess.Popen(
+            [process.args[0], "-c", str(site.conf), "receive-wal", "--stop", "main"], stdout=subprocess.PIPE, text=True
+        ) as stopper:
+            assert process.wait(10) == 0
+            assert "Stopped process receive-wal" in stopper.communicate(timeout=15)[0]
+        assert stopper.returncode == 0
+    wait_for(lambda: not streaming(server))
+    assert "Replication slot 'walden' dropped" in site.walden("receive-wal", "--drop-slot", "main").stdout
+    assert "Replication slot 'walden' created" in site.walden("receive-wal", "--create-slot", "main").stdout
+    assert site.walden("receive-wal", "--reset", "main").returncode == 0
+
+
 def test_stop(site, server):
     done = site.walden("receive-wal", "--stop", "main")
     assert done.returncode == 1

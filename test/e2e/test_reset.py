@@ -25,7 +25,7 @@ def receive(site, sender, data, timeline=1):  # noqa: F811
 
 
 def reset(site, sender, slot):  # noqa: F811
-    site.configure(slot_name="walden")
+    site.configure(slot_name="walden", conninfo=None)  # the sender has no SQL
     sender.slots["walden"] = slot
     with beside(site, "receive-wal", "--reset", "main") as process:
         sender.accept().until_gone()

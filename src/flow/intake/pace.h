@@ -13,10 +13,11 @@
 
 typedef struct Pace {
     CpuWait cpu;
-    double queued; /* the share of late in which we waited for a processor; <0: not known */
-    bool brisk;    /* the last wait was short */
-    bool several;  /* before it more than one message was there */
-    int resting;   /* times that are left in which we do not give way */
+    double queued;   /* the share of late in which we waited for a processor; <0: not known */
+    bool brisk;      /* the last wait was short */
+    bool several;    /* before it more than one message was there */
+    int64_t away_us; /* for how long others had the processor when we gave way, on average */
+    int resting;     /* times that are left in which we do not give way */
 } Pace;
 
 /* Of the calling thread. */
@@ -29,7 +30,8 @@ int64_t pace_awake_us(const Pace *pace);
 /* After a wait: lets others come first where that helps. */
 void pace_gather(Pace *pace);
 
-/* How long the last wait was, and how many messages were taken since the one before. */
+/* How long the last wait was, and how many messages, which are about as many as commits, were taken
+ * before it. */
 void pace_heed(Pace *pace, int64_t waited_us, int taken);
 
 #endif

@@ -59,4 +59,8 @@ int receiver_is_synchronous(const ServerConfig *server, PgConnection *connection
 /* pg_slot_find of the server's slot, which must be configured. connection: of receiver_connect. */
 int receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *ret_restart);
 
+/* Fails (ERR_BUSY) while somebody receives by the server's slot. Only SQL tells: without conninfo
+ * it is not known, and 0. */
+int receiver_check_slot_free(const ServerConfig *server);
+
 #endif

@@ -50,6 +50,8 @@ ask_server(const ServerConfig *server, uint64_t asked_id, Arena *arena, ServerWa
         int result = receiver_find_slot(server, connection, &restart);
         if (result < 0)
             return result;
+        if (result == 0) /* whose partial it is that would be removed */
+            TRY(receiver_check_slot_free(server));
     }
     Timeline timeline = wal.system.timeline;
     if (timeline > 1)

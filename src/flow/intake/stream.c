@@ -33,7 +33,7 @@ typedef struct Stream {
     bool wants_reply; /* the server asked for a report */
     bool asked;       /* we asked for one */
     bool is_heard;    /* has sent anything */
-    Pace pace;        /* while synchronous */
+    Pace pace;        /* heeded always, followed while synchronous */
     int taken;        /* messages, since the last wait */
     int64_t heard_ms, reported_ms;
     Lsn server_end; /* as it was told last; 0: not yet */

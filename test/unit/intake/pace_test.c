@@ -26,6 +26,7 @@ static int
 times_given_way(Pace *pace, int waits)
 {
     given_way = 0;
+    pace->away_us = 0;
     for (int i = 0; i < waits; i++)
         pace_gather(pace);
     return given_way;
@@ -74,7 +75,7 @@ test_gathers_only_where_others_may_join(void **state)
     (void)state;
     Pace several = pace_after(0.5, SHORT_US, 2), single = pace_after(0.5, SHORT_US, 1);
     assert_true(pace_awake_us(&several) == 0);
-    assert_int_equal(times_given_way(&several, 10), 10);
+    assert_in_range(times_given_way(&several, 10), 1, 10);
     assert_int_equal(times_given_way(&single, 10), 0);
 }
 
@@ -84,11 +85,10 @@ test_rests_after_it_was_kept_waiting(void **state)
 {
     (void)state;
     Pace pace = pace_after(0.5, SHORT_US, 2);
-    away_us = 10000;
-    assert_int_equal(times_given_way(&pace, 100), 1);
+    away_us = 3000;
+    assert_in_range(times_given_way(&pace, 500), 1, 10);
     away_us = 0;
-    int again = times_given_way(&pace, 10000);
-    assert_true(again > 5000 && again < 10000);
+    assert_in_range(times_given_way(&pace, 10000), 5000, 9999);
 }
 
 /* Nothing is presumed of a kernel that does not count. */

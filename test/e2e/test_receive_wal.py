@@ -451,6 +451,18 @@ def test_reset_leaves_what_others_receive(site, server):
     assert site.walden("receive-wal", "--reset", "main", timeout=20).returncode == 0
 
 
+def test_switched_segment_is_archived(site, server):
+    """What was switched is the newest in streaming/ until something follows, and stays there so long."""
+    with receiver(site):
+        wait_for(lambda: streaming(server))
+        with beside(site, "switch-wal", "--force", "--archive", "main") as process:
+            wait_for(lambda: insert(server) or process.poll() is not None)
+            out = process.communicate()[0].decode()
+        closed = re.search(r"The WAL file (\w+) has been closed", out).group(1)
+        assert process.returncode == 0 and f"\t{closed}\n" in out
+        assert closed in site.names()
+
+
 def test_inactive_server(site, server):
     """Nothing is received any more; what was asked for by an option is done."""
     with receiver(site) as process:

@@ -37,14 +37,31 @@ options() { # every option of the configuration is documented
     [ ! -e tools/lint/options_documented.py ] || /usr/bin/python3 tools/lint/options_documented.py
 }
 
-[ $# -gt 0 ] || set -- layers text format shell options tidy
+units() { # systemd knows every key and value; what it does not know it would only ignore
+    local scratch unit problems
+    if ! command -v systemd-analyze >/dev/null; then
+        say "lint units: skipped, there is no systemd-analyze"
+        return
+    fi
+    scratch=$(mktemp -d)
+    for unit in contrib/*.service; do # our program is not installed: another one in its place
+        sed 's,^ExecStart=[^ ]*,ExecStart=/bin/true,' "$unit" >"$scratch/${unit##*/}"
+        systemd-analyze verify --man=no --recursive-errors=no "$scratch/${unit##*/}" || say "$unit: refused"
+    done >"$scratch/problems" 2>&1
+    problems=$(sed "s,$scratch/,contrib/," "$scratch/problems")
+    rm -r "$scratch"
+    [ -z "$problems" ] || say "$problems"
+    [ -z "$problems" ]
+}
+
+[ $# -gt 0 ] || set -- layers text format shell options units tidy
 need build lint
 failed=()
 for check in "$@"; do
     case $check in
-    layers | text | format | shell | options) ;;
+    layers | text | format | shell | options | units) ;;
     tidy) build build-test ;;
-    *) die "lint: no check '$check'; there are: layers text format shell options tidy" ;;
+    *) die "lint: no check '$check'; there are: layers text format shell options units tidy" ;;
     esac
     if "$check"; then
         say "lint $check: ok"

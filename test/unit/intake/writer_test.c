@@ -15,6 +15,7 @@ static atomic_int syncs;       /* of files */
 static atomic_bool sync_fails; /* from now on */
 static atomic_int stalls;      /* reports while the disk hangs */
 static atomic_bool disk_hangs; /* until a stall was reported */
+static atomic_bool gate;       /* while it is closed, no fdatasync ends */
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
@@ -27,6 +28,8 @@ __wrap_fdatasync(int fd)
     syncs++;
     for (int64_t deadline = clock_ms() + 10000; disk_hangs && !stalls;)
         assert_true(clock_ms() < deadline);
+    for (int64_t deadline = clock_ms() + 10000; gate && clock_ms() < deadline;)
+        clock_pause_ms(1);
     if (!sync_fails)
         return __real_fdatasync(fd);
     errno = EIO;
@@ -85,6 +88,15 @@ push_patiently(WalWriter *writer, Lsn lsn, size_t size)
         struct pollfd room = {.fd = writer_fd(writer), .events = POLLIN};
         assert_int_equal(poll(&room, 1, 10000), 1);
         writer_fd_clear(writer);
+    }
+}
+
+static void
+wait_written(WalWriter *writer, Lsn lsn)
+{
+    for (int64_t deadline = clock_ms() + 10000; writer_progress(writer).written < lsn;) {
+        assert_true(clock_ms() < deadline);
+        clock_pause_ms(1);
     }
 }
 
@@ -154,8 +166,7 @@ test_synchronous_later(void **state)
     char *dir = scratch_make();
     WalWriter *writer = begin(dir, 0, false);
     push_patiently(writer, 0, PIECE);
-    while (writer_progress(writer).written < PIECE)
-        clock_pause_ms(1);
+    wait_written(writer, PIECE);
     assert_int_equal(writer_progress(writer).flushed, 0);
     writer_set_synchronous(writer, true);
     wait_flushed(writer, PIECE);
@@ -163,8 +174,7 @@ test_synchronous_later(void **state)
     wait_flushed(writer, PIECE + 100);
     writer_set_synchronous(writer, false);
     push_patiently(writer, PIECE + 100, 100);
-    while (writer_progress(writer).written < PIECE + 200)
-        clock_pause_ms(1);
+    wait_written(writer, PIECE + 200);
     assert_int_equal(writer_progress(writer).flushed, PIECE + 100);
     assert_done(writer_stop(writer, NULL));
     scratch_remove(dir);
@@ -196,8 +206,7 @@ test_flushed_means_synced(void **state)
     WalWriter *writer = begin(dir, SIZE, false);
     int before = syncs;
     assert_true(push(writer, SIZE, 100));
-    for (int64_t deadline = clock_ms() + 10000; writer_progress(writer).written < SIZE + 100;)
-        assert_true(clock_ms() < deadline);
+    wait_written(writer, SIZE + 100);
     clock_pause_ms(20);
     assert_true(writer_progress(writer).flushed == SIZE);
     assert_int_equal(syncs, before);
@@ -215,6 +224,45 @@ test_flushed_means_synced(void **state)
     assert_int_equal(poll(&(struct pollfd){.fd = writer_fd(writer), .events = POLLIN}, 1, 0), 0);
     assert_done(writer_stop(writer, NULL));
     check_file(dir, "000000010000000000000001.partial", SIZE, 200);
+    scratch_remove(dir);
+}
+
+/* The thread's fdatasync of so much does not end before the gate opens. */
+static void
+hold_sync(WalWriter *writer, Lsn at, size_t size)
+{
+    assert_true(push(writer, at, size));
+    wait_written(writer, at + size);
+    int before = syncs;
+    gate = true;
+    writer_sync(writer);
+    for (int64_t deadline = clock_ms() + 10000; syncs == before; clock_pause_ms(1))
+        assert_true(clock_ms() < deadline);
+}
+
+/* What comes while the disk is busy with one sync shares the next. */
+static void
+test_one_sync_for_a_group(void **state)
+{
+    enum { ITEMS = 7 };
+    (void)state;
+    char *dir = scratch_make();
+    WalWriter *writer = begin(dir, 0, false);
+    assert_true(push(writer, 0, 100));
+    writer_sync(writer);
+    wait_flushed(writer, 100); /* the first one syncs size and name, too */
+    hold_sync(writer, 100, 100);
+    int before = syncs;
+    writer_set_synchronous(writer, true);
+    for (int i = 0; i < ITEMS; i++)
+        assert_true(push(writer, 200 + 100 * (Lsn)i, 100));
+    assert_int_equal(writer_progress(writer).flushed, 100);
+    assert_int_equal(syncs, before);
+    gate = false;
+    wait_flushed(writer, 200 + 100 * ITEMS);
+    assert_int_equal(syncs, before + 1);
+    assert_done(writer_stop(writer, NULL));
+    check_file(dir, "000000010000000000000000.partial", 0, 200 + 100 * ITEMS);
     scratch_remove(dir);
 }
 
@@ -347,6 +395,7 @@ main(void)
         cmocka_unit_test(test_synchronous_later),
         cmocka_unit_test(test_synchronous_changes_meanwhile),
         cmocka_unit_test(test_flushed_means_synced),
+        cmocka_unit_test(test_one_sync_for_a_group),
         cmocka_unit_test(test_failed_sync),
         cmocka_unit_test(test_where_a_timeline_begins),
         cmocka_unit_test(test_hanging_disk),

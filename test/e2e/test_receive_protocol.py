@@ -11,6 +11,7 @@ import time
 import pytest
 
 from faults import fault_environment
+from support import wait_for
 from wal import MIB, SYSID, segment_name
 from walsender import Gone, Refusal, Rows, lsn_text, received, receiving, refused, row, wal
 
@@ -269,6 +270,27 @@ def test_a_stream_that_does_not_end(site, sender, clock):
         client.until_gone()
         assert sender.accept().begin().start == START
     assert "the server does not end the stream" in site.log_text()
+
+
+# A server that begins to wait
+
+
+def test_synchronous_without_a_restart(site, sender, clock):
+    """The server is asked now and then beside the stream; after that a commit does not wait for the
+    next report. The receiver's clock is behind while it asks, so that 30 s are one."""
+    clock.advance(-29)
+    with receiving(site, env=clock.env):
+        client = sender.accept().begin()
+        sender.settings["synchronous_standby_names"] = "*"
+        sender.accept().until_gone()
+        clock.advance(29)
+        wait_for(lambda: "synchronous from now on" in site.log_text())
+        client.asked()
+        client.wal(START, wal(FIRST, 1)[:1000])
+        while (status := client.status()).written < START + 1000:
+            pass
+        assert status.flushed == START + 1000
+        assert len(sender.clients) == 2
 
 
 # Connections that break

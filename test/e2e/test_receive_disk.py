@@ -3,6 +3,7 @@
 what it calls flushed is what would be there after a crash of the machine, and the next receiver goes
 on from there."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -77,9 +78,26 @@ class Platter:
                 return start + safe
             start += MIB
 
-    def check(self, status):
+    def check(self, status, data):
         end = self.end()
         assert status.flushed <= end, f"{lsn_text(status.flushed)} is not safe, {lsn_text(end)} is"
+        check_written(self.directory, status, data)
+
+
+def held(directory, number):
+    """The bytes of a segment, which may get its name just now."""
+    for suffix in (".partial", ""):
+        with contextlib.suppress(FileNotFoundError):
+            return (directory / (segment_name(number) + suffix)).read_bytes()
+    return b""
+
+
+def check_written(directory, status, data):
+    """What is called written can be read from the files."""
+    for at in range(START, status.written, MIB):
+        sent = data[at - START : min(at + MIB, status.written) - START]
+        assert held(directory, at // MIB)[: len(sent)] == sent, lsn_text(status.written)
+    assert status.written <= START + len(data)
 
 
 # Stalls
@@ -100,6 +118,30 @@ def test_keepalives_are_answered_while_the_disk_stalls(site, sender, workdir):
         gate.unlink()
         client.flushed(START + len(data))
         assert receiver.process.poll() is None
+    assert received(site) == data
+
+
+@pytest.mark.parametrize("synchronous", [False, True], ids=["alone", "synchronous"])
+def test_nothing_is_written_before_it_is(site, sender, workdir, synchronous):
+    """Received is not written: commits with remote_write wait for the latter."""
+    sender.settings["synchronous_standby_names"] = "*" if synchronous else ""
+    data, gate = wal(FIRST, 2), workdir / "gate"
+    with receiving(site, env=fault_environment(site.streaming, only="pwrite", gate=gate)):
+        client = sender.accept().begin()
+        client.on_status = lambda status: check_written(site.streaming, status, data)
+        client.wal(START, data[:1000])
+        client.keepalive(reply=True)
+        client.flushed(START + 1000)
+        gate.touch()
+        client.wal(START + 1000, data[1000:5000])
+        client.keepalive(reply=True)
+        for _ in range(2):
+            assert client.status().written == START + 1000
+            if not synchronous:
+                client.keepalive(reply=True)
+        gate.unlink()
+        client.wal(START + 5000, data[5000:])
+        client.flushed(START + 2 * MIB)
     assert received(site) == data
 
 
@@ -159,7 +201,7 @@ def receive_all(site, sender, data, platter, **kw):
             client = sender.accept(receiver.process)
         except Gone:
             return *receiver.end(), None
-        client.on_status = platter.check
+        client.on_status = lambda status: platter.check(status, data)
         try:
             client.begin()
             assert client.start <= platter.end() and client.start % MIB == 0

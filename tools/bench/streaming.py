@@ -21,8 +21,10 @@ SEGMENT = 16 << 20
 PATIENCE_S = 600
 LOOK_S = 0.001  # between two looks whether a receiver is done
 CLIENTS = (1, 16)
-COMMIT_S = 5  # of pgbench, for each run
-COMMIT_RUNS = 4  # for one of catching up: what the machine does otherwise moves a commit by more than they differ
+# Of pgbench. What else a machine does moves a single run by more than the two programs differ, and by
+# more the farther runs are from each other: many short ones, in turns.
+COMMIT_S = 2
+COMMIT_RUNS = 15  # for one of catching up
 SWITCHES = 20
 
 

@@ -24,7 +24,7 @@ CLIENTS = (1, 16)
 # Of pgbench. What else a machine does moves a single run by more than the two programs differ, and by
 # more the farther runs are from each other: many short ones, in turns.
 COMMIT_S = 2
-COMMIT_RUNS = 15  # for one of catching up
+COMMIT_RUNS = 10  # for one of catching up
 SWITCHES = 20
 
 

@@ -24,14 +24,15 @@ def receive(site, sender, data, timeline=1):  # noqa: F811
         receiver.stop(client)
 
 
-def reset(site, sender, slot):  # noqa: F811
+def reset(site, sender, slot, code=0):  # noqa: F811
+    """What it says: on standard output, or, when it fails, as an error."""
     site.configure(slot_name="walden", conninfo=None)  # the sender has no SQL
     sender.slots["walden"] = slot
     with beside(site, "receive-wal", "--reset", "main") as process:
         sender.accept().until_gone()
         out, err = process.communicate(timeout=20)
-    assert process.returncode == 0, err
-    return out.decode()
+    assert process.returncode == code, err
+    return (err if code else out).decode()
 
 
 @pytest.mark.parametrize("foreign", [True, False], ids=["foreign timeline", "left timeline"])
@@ -74,6 +75,16 @@ def test_position_behind_the_slot(site, sender):  # noqa: F811
     out = reset(site, sender, START + 400)
     assert "Nothing to do" in out and segment_name(FIRST + 2) in out
     assert files(site) == before
+
+
+def test_position_ahead_of_the_server(site, sender):  # noqa: F811
+    """One that was set back: what we have may be all that there is of the lost time."""
+    receive(site, sender, wal(FIRST, 3)[: 2 * MIB + HELD])
+    before = files(site)
+    sender.flush, sender.receiver = START + 5000, None
+    err = reset(site, sender, START + 400, code=1)
+    assert "is ahead of PostgreSQL current WAL lsn" in err and segment_name(FIRST + 2) in err
+    assert files(site) == before and site.rejected() == []
 
 
 @pytest.mark.parametrize("compression", [None, "zstd"])

@@ -434,8 +434,7 @@ def test_slot_in_use(site, server):
 
 def test_reset_leaves_what_others_receive(site, server):
     """Who receives by the slot, under whatever lock, writes into the partial that would go."""
-    with pg_receivewal(site, server, "--create-slot", "--if-not-exists") as other:
-        assert other.wait(20) == 0
+    assert site.walden("receive-wal", "--create-slot", "main").returncode == 0
     with pg_receivewal(site, server) as other:
         wait_for(lambda: streaming(server, "pg_receivewal") and any(site.streaming.iterdir()))
         held = sorted(site.streaming.iterdir())
@@ -463,6 +462,17 @@ def test_switched_segment_is_archived(site, server):
         assert closed in site.names()
 
 
+def stopped_by(program, site, receiver_process, patience):
+    """What the program's --stop says. The receiver is our child: gone only when it was waited for."""
+    with subprocess.Popen(
+        [program, "-c", str(site.conf), "receive-wal", "--stop", "main"], stdout=subprocess.PIPE, text=True
+    ) as stopper:
+        assert receiver_process.wait(patience) == 0
+        out, _ = stopper.communicate(timeout=15)
+    assert stopper.returncode == 0
+    return out
+
+
 def test_inactive_server(site, server):
     """Nothing is received any more; what was asked for by an option is done."""
     with receiver(site) as process:
@@ -471,12 +481,7 @@ def test_inactive_server(site, server):
         assert site.walden("receive-wal", "main").stdout == "Skipping inactive server 'main'\n"
         done = site.walden("receive-wal", "--reset", "main")
         assert done.returncode == 1 and "Process is still running" in done.stderr
-        with subprocess.Popen(
-            [process.args[0], "-c", str(site.conf), "receive-wal", "--stop", "main"], stdout=subprocess.PIPE, text=True
-        ) as stopper:
-            assert process.wait(10) == 0
-            assert "Stopped process receive-wal" in stopper.communicate(timeout=15)[0]
-        assert stopper.returncode == 0
+        assert "Stopped process receive-wal" in stopped_by(process.args[0], site, process, 10)
     wait_for(lambda: not streaming(server))
     assert "Replication slot 'walden' dropped" in site.walden("receive-wal", "--drop-slot", "main").stdout
     assert "Replication slot 'walden' created" in site.walden("receive-wal", "--create-slot", "main").stdout
@@ -489,26 +494,14 @@ def test_stop(site, server):
     assert "Termination of receive-wal failed: no such process for server main" in done.stderr
     with beside(site, "receive-wal", "main") as process:
         wait_for(lambda: streaming(server))
-        # The receiver is our child: it is gone only when it was waited for.
-        with subprocess.Popen(
-            [process.args[0], "-c", str(site.conf), "receive-wal", "--stop", "main"],
-            stdout=subprocess.PIPE, text=True,
-        ) as stopper:
-            assert process.wait(5) == 0
-            out, _ = stopper.communicate(timeout=15)
-        assert stopper.returncode == 0
+        out = stopped_by(process.args[0], site, process, 5)
         assert out == f"Stopped process receive-wal({process.pid})\n"
 
 
 def test_barman_stops_us(site, server):
     with beside(site, "receive-wal", "main") as process:
         wait_for(lambda: streaming(server))
-        with subprocess.Popen(
-            ["/usr/bin/barman", "-c", str(site.conf), "receive-wal", "--stop", "main"],
-            stdout=subprocess.PIPE, text=True,
-        ) as stopper:
-            assert process.wait(10) == 0
-            out, _ = stopper.communicate(timeout=15)
+        out = stopped_by("/usr/bin/barman", site, process, 10)
         assert f"Stopped process receive-wal({process.pid})" in out
 
 

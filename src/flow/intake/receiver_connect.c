@@ -73,22 +73,22 @@ receiver_find_slot(const ServerConfig *server, PgConnection *connection, Lsn *re
 int
 receiver_check_slot_free(const ServerConfig *server)
 {
-    bool active = false;
+    bool active = true;
     AUTO(pg) PgConnection *sql = NULL;
     const char *conninfo = server_wal_conninfo(server);
     if (!conninfo)
         return 0;
     TRY(connect_for_slots(server, conninfo, &sql));
-    for (int64_t deadline = clock_ms() + LET_GO_MS;; clock_pause_ms(LET_GO_MS / 20)) {
+    TRY(pg_slot_is_active(sql, server->slot_name, &active));
+    for (int64_t deadline = clock_ms() + LET_GO_MS; active && clock_ms() < deadline;) {
         TRY(stop_check());
+        clock_pause_ms(LET_GO_MS / 20);
         TRY(pg_slot_is_active(sql, server->slot_name, &active));
-        if (!active)
-            return 0;
-        if (clock_ms() >= deadline)
-            break;
     }
-    return hint(fail(ERR_BUSY, "replication slot '%s' is already in use", server->slot_name),
-                "pg_stat_replication shows who receives by it; it has to end first");
+    return active
+               ? hint(fail(ERR_BUSY, "replication slot '%s' is already in use", server->slot_name),
+                      "pg_stat_replication shows who receives by it; it has to end first")
+               : 0;
 }
 
 int

@@ -201,7 +201,8 @@ remove_sources(const Committer *c, Item *const *items, size_t count)
     if (fd < 0)
         return fail_errno("open directory '%s'", c->recipe->directory);
     for (size_t i = 0; i < count; i++)
-        if (items[i]->state == ITEM_READY || items[i]->state == ITEM_SAME) {
+        if (items[i]->state == ITEM_READY || items[i]->state == ITEM_SAME ||
+            items[i]->state == ITEM_BLANK) {
             TRY(remove_source(c, fd, items[i]));
             removed++;
         }
@@ -239,7 +240,7 @@ reject(Committer *c, const Item *item, const char *suffix, const char *format, .
 static int
 conclude(Committer *c, const Item *item)
 {
-    if (item->state != ITEM_WAITING && item->state != ITEM_GONE)
+    if (item->state != ITEM_WAITING && item->state != ITEM_GONE && item->state != ITEM_BLANK)
         say(c, "\t%s", item->wal.name);
     if (item->opaque && item->state == ITEM_READY && !c->told_opaque) {
         c->told_opaque = true;
@@ -272,6 +273,9 @@ conclude(Committer *c, const Item *item)
         return 0;
     case ITEM_GONE:
         log_warning("'%s/%s' is gone", c->recipe->directory, item->wal.name);
+        return 0;
+    case ITEM_BLANK:
+        tell(c, LOG_INFO, "no WAL was received into '%s', which is removed", item->wal.name);
         return 0;
     case ITEM_FAILED:
         c->summary->failed++;

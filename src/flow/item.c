@@ -70,6 +70,24 @@ is_received(const Recipe *recipe, const Item *item, GateFinding *finding)
     return true;
 }
 
+/* A receiver makes its file before the first byte comes. *ret_blank: none came. Zeros at the
+ * beginning alone may be damage. */
+static int
+look_for_wal(const Recipe *recipe, const Item *item, bool *ret_blank)
+{
+    *ret_blank = recipe->plain && item->wal.kind == WAL_PARTIAL;
+    if (!*ret_blank)
+        return 0;
+    AUTO(free) char *buffer = mem_alloc(BLOCK);
+    size_t got;
+    do {
+        TRY(stop_check());
+        TRY(file_read(item->fd, buffer, BLOCK, item->wal.name, &got));
+        *ret_blank = wal_is_zero(buffer, got);
+    } while (*ret_blank && got == BLOCK);
+    return lseek(item->fd, 0, SEEK_SET) < 0 ? fail_errno("seek in '%s'", item->wal.name) : 0;
+}
+
 /* opened: was it, or why not? */
 static bool
 examine(const Recipe *recipe, int opened, Item *ret_item)
@@ -79,8 +97,15 @@ examine(const Recipe *recipe, int opened, Item *ret_item)
     char head[HEAD];
     size_t got = 0;
     int result = opened;
+    bool blank = false;
     if (result == 0 && is_received(recipe, ret_item, &finding))
         result = GATE_WAIT;
+    if (result == 0)
+        result = look_for_wal(recipe, ret_item, &blank);
+    if (result == 0 && blank) {
+        ret_item->state = ITEM_BLANK;
+        return false;
+    }
     if (result == 0)
         result = file_read(ret_item->fd, head, sizeof(head), name, &got);
     /* As a file that does not become whole, it must not hold up the others for ever. What was

@@ -15,6 +15,7 @@ typedef enum ItemState {
     ITEM_WAITING,   /* may still be arriving */
     ITEM_INVALID,   /* does not belong into the archive */
     ITEM_GONE,      /* somebody took it away */
+    ITEM_BLANK,     /* a receiver made it, and no WAL came: there is nothing to archive */
     ITEM_FAILED,    /* could not be archived now; error says why */
 } ItemState;
 
@@ -49,7 +50,7 @@ typedef struct Recipe {
 } Recipe;
 
 /* Opens the source and sends it through the gate. False when the item's way ends here (WAITING,
- * INVALID, GONE, FAILED); else its state is not set yet. */
+ * INVALID, GONE, BLANK, FAILED); else its state is not set yet. */
 bool item_examine(const Recipe *recipe, const char *name, Item *ret_item);
 
 /* The same for a file that is open and need not have a name yet. The item has a descriptor of its

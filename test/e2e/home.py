@@ -148,5 +148,9 @@ class Home:
         """The files in errors/, sorted."""
         return sorted(path.name for path in self.errors.iterdir())
 
+    def check_nothing_rejected(self):
+        said = [line for line in self.log_text().splitlines() if "errors directory" in line]
+        assert self.rejected() == [], said
+
     def log_text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -54,6 +54,16 @@ def wait_for(condition, timeout=10, what="the condition"):
     return value
 
 
+def running(word):
+    """The process ids of those that have it in their command lines."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if os.fsencode(word) in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
 def as_user(name="nobody"):
     """The words before a command that run it as somebody else (only as root)."""
     return ["setpriv", f"--reuid={name}", "--regid=65534", "--clear-groups", "--"]

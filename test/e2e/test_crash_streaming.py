@@ -233,7 +233,7 @@ class Site:
         self.chance.shuffle(kinds)
         kind = next(kind for kind in kinds if self.kill(kind))
         self.killed[kind] += 1
-        assert self.home.rejected() == []
+        self.home.check_nothing_rejected()
         assert self.run.poll() is None
 
     def restore(self, name, **settings):
@@ -290,7 +290,7 @@ def check_archive(site):
         done = execute(as_owner(WALDEN, "-c", home.conf, "archive-wal", "main"))
         assert done.returncode == 0, done.stdout + done.stderr
     check_catalog(home, labels=home.options["archiver"] == "off")  # else they may come late
-    assert home.rejected() == []
+    home.check_nothing_rejected()
     # A copy that was interrupted is nobody's.
     assert [name for name in home.waiting() if not name.endswith(".tmp")] == []
     assert len(list(home.streaming.iterdir())) <= 2

@@ -66,6 +66,32 @@ def test_the_tail_of_an_old_timeline(home, compression):
     assert home.get(SECOND, "--partial").stdout == wal_bytes(SECOND)
 
 
+@pytest.mark.parametrize("size", [0, 8192, MIB])
+def test_a_partial_that_nothing_came_into(home, size):
+    """Its receiver died, or a reset made it, before the first byte; then a new timeline began. There
+    is nothing to archive, and nothing to trouble anybody with."""
+    live = f"{segment_name(3, timeline=2)}.partial"
+    receive(home, FIRST, live)
+    (home.streaming / f"{SECOND}.partial").write_bytes(bytes(size))
+    archived(home)
+    assert left(home) == [live]
+    assert home.names() == [FIRST]
+    assert home.rejected() == []
+    assert f"no WAL was received into '{SECOND}.partial'" in home.log_text()
+
+
+def test_a_partial_that_lost_its_beginning(home):
+    """What is behind the zeros may be all that there is of it."""
+    live = f"{segment_name(3, timeline=2)}.partial"
+    receive(home, live)
+    damaged = home.streaming / f"{SECOND}.partial"
+    data = bytes(MIB - 1) + b"x"
+    damaged.write_bytes(data)
+    archived(home, code=1)
+    assert left(home) == [live]
+    assert [(home.errors / name).read_bytes() for name in home.rejected()] == [data]
+
+
 def test_batch_counts_what_can_be_archived(home):
     """Barman counts everything that is there first, and makes no progress with 1."""
     home.configure(streaming_archiver_batch_size=1)

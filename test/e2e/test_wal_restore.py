@@ -3,6 +3,7 @@
 ahead."""
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -16,7 +17,7 @@ import pytest
 from home import BARMAN, WALDEN, execute
 from parcels import CLIENTS, Far, called, let_serve, needs_client, scripted
 from pg import restored
-from support import set_time, started, wait_for
+from support import running, set_time, started, wait_for
 from wal import MIB, SYSID, make_wal, segment_name, segment_names, wal_bytes
 
 NAMES = segment_names(5, 6)
@@ -435,12 +436,9 @@ def test_killed_while_it_fetches_ahead(workdir, far, ours, to):
         wait_for(lambda: waiting(spool) == [NAMES[2]], timeout=60, what="the other file")
         process.kill()
         process.wait(60)
-    for pid in (int(path.name) for path in pathlib.Path("/proc").glob("[0-9]*")):
-        try:
-            if str(slow).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.killpg(os.getpgid(pid), 9)
-        except OSError:
-            pass
+    for pid in running(slow):
+        with contextlib.suppress(OSError):
+            os.killpg(os.getpgid(pid), 9)
     assert [name for name in waiting(spool) if not name.startswith(".")] == [NAMES[2]]
     done = execute([ours, "--spool-dir", spool, "host", "main", NAMES[1], to], env=far.env)
     assert done.returncode == 0 and to.read_bytes() == wal_bytes(NAMES[1])

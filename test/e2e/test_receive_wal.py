@@ -399,6 +399,22 @@ def test_slot_commands(site, server):
         assert done.returncode == 1 and "slot_name configuration option required" in done.stderr
 
 
+def test_all_slots_in_use(site, server):
+    """A server without one left: told, with what to do; by the command, and by who makes its own."""
+    server.stop()
+    server.configure(max_replication_slots=1)
+    server.start()
+    server.sql("SELECT pg_create_physical_replication_slot('other')")
+    done = site.walden("receive-wal", "--create-slot", "main")
+    assert (done.returncode, done.stderr) == (
+        1, "ERROR: All replication slots for server 'main' are in use: free one or increase the "
+        "max_replication_slots value on your PostgreSQL server\n",
+    )
+    done = site.walden("receive-wal", "main", timeout=20)
+    assert done.returncode == 1 and "all replication slots are in use" in done.stderr
+    assert files(site) == []
+
+
 def test_begins_where_the_slot_keeps_wal(site, server):
     done = site.walden("receive-wal", "--create-slot", "main")
     assert done.returncode == 0
@@ -418,6 +434,27 @@ def test_one_receiver(site, server):
         assert "Another receive-wal process is already running for server main." in done.stderr
         done = site.walden("receive-wal", "--reset", "main")
         assert done.returncode == 1 and "Process is still running" in done.stderr
+
+
+def test_two_receivers_that_do_not_know_each_other(site, server, workdir):
+    """As on two hosts with one file system: their locks are elsewhere, and there is no slot. The
+    second stays away from the file, less and less impatient, and the first goes on."""
+    site.configure(slot_name=None)
+    other = Home(workdir / "other", archiver="off", streaming_archiver="on")
+    point_to(other, server)
+    other.configure(streaming_wals_directory=site.streaming)
+    with receiver(site) as first:
+        wait_for(lambda: streaming(server))
+        insert(server, 10)
+        wait_for(lambda: any(site.streaming.glob("*.partial")))
+        with receiver(other) as second:
+            for pause in (1, 2, 4):
+                told = f".partial' is being archived, or written by another receiver; trying again in {pause} s"
+                wait_for(lambda: told in other.log_text(), 20, told)
+            insert(server)
+            wait_received(site, server.fill_segment())
+            compare(site, server)
+            assert first.poll() is second.poll() is None
 
 
 def test_slot_in_use(site, server):

@@ -195,6 +195,9 @@ def test_standby(home, postgres, workdir):
         done = switch(home, "--force")
         words = "No switch performed because server 'main' is a standby.\n"
         assert (done.returncode, done.stdout, done.stderr) == (0, words, "")
+        done = switch(home, "--archive", "--archive-timeout=1")  # for whatever the primary may send
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(words + "Waiting for a WAL file from server 'main' to be archived")
 
         home.configure(primary_conninfo=postgres.conninfo)
         write(postgres)

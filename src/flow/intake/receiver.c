@@ -31,7 +31,7 @@ typedef struct Receiver {
     SyncWatch *watch;
     uint64_t asked_id; /* of the cluster that answers with SQL; 0: unknown */
     bool begun;        /* has streamed once: from now on it comes again */
-    bool lively;       /* has streamed since the last pause */
+    bool lively;       /* a stream was worth its connection since the last pause */
     bool disk_failed;  /* the stream's end is no matter of connections */
 } Receiver;
 
@@ -279,9 +279,10 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
         lsn_format(position.lsn, lsn);
         tell(receiver, "starting at %s, timeline %u%s", lsn, position.timeline,
              sync_watch_get(receiver->watch) ? ", synchronous" : "");
+        int64_t start_ms = clock_ms();
         int result = stream_timeline(&spec, &end);
         receiver->begun |= end.begun;
-        receiver->lively |= end.begun;
+        receiver->lively |= end.wrote || clock_ms() - start_ms >= PAUSE_MAX_MS;
         receiver->disk_failed = end.disk_failed;
         if (result != PG_STREAM_SWITCHED)
             return explain(receiver, session, &position, result);

@@ -249,10 +249,11 @@ settle(Stream *stream, int result, StreamResult *ret_result)
     assert(result != 0 || !stream->is_held);
     if (stream->is_held)
         pg_message_free(stream->held.memory);
-    if (writer_stop(stream->writer, &progress) < 0) {
-        ret_result->disk_failed = true;
-        return -1;
-    }
+    int stopped = writer_stop(stream->writer, &progress);
+    ret_result->wrote = progress.written > stream->spec->from.lsn;
+    ret_result->disk_failed = stopped < 0;
+    if (stopped < 0)
+        return stopped;
     if (result < 0 && error.class == ERR_STOPPED)
         say_farewell(stream, &progress);
     if (result < 0)

@@ -25,6 +25,7 @@ typedef struct StreamSpec {
 /* How it went, also when it failed */
 typedef struct StreamResult {
     bool begun;       /* the server agreed to send */
+    bool wrote;       /* WAL came, and was written */
     bool disk_failed; /* the failure is ours, not the connection's */
     PgTimelineEnd end;
 } StreamResult;

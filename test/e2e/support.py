@@ -45,7 +45,7 @@ def beside(home, *args, **kw):
     return started([WALDEN, "-c", home.conf, *args], **kw)
 
 
-def wait_for(condition, timeout=10, what="the condition"):
+def wait_for(condition, timeout=30, what="the condition"):
     """Until the condition holds; its value."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):

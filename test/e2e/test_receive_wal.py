@@ -49,7 +49,7 @@ def test_receives_every_byte(site, server):
         assert len(names) >= 3
         assert (site.streaming / last).stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=2)
+        out, err = process.communicate(timeout=5)
         assert process.returncode == 0, err
         assert out.decode().startswith("Starting receive-wal for server main\n")
         assert out.decode().endswith("SIGINT received. Terminate gracefully.\n")
@@ -72,7 +72,7 @@ def test_what_was_received_survives_a_stop(site, server):
         partial = site.streaming / f"{name}.partial"
         wait_for(lambda: partial.exists() and partial.read_bytes()[: int(offset)] == theirs)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(2) == 143
+        assert process.wait(5) == 143
     assert partial.stat().st_size == MIB and partial.read_bytes()[: int(offset)] == theirs
     # The server was told, at the very end.
     assert server.sql(f"SELECT restart_lsn >= '{position}' FROM pg_replication_slots") == "t"

@@ -10,6 +10,7 @@ from home import Home
 from pg import Postgres
 from support import beside, wait_for
 from test_pg_receivewal import alive, one_for_all, program_of, server  # noqa: F401 (fixtures)
+from test_run import end
 from receiving import lock_holder, point_to, receiver, streaming, wait_received
 
 
@@ -127,3 +128,13 @@ def test_run_and_its_reloads(site, server):  # noqa: F811
         finally:
             process.terminate()
             process.wait(20)
+
+
+def test_run_ends_with_its_receiver(site, server):  # noqa: F811
+    """Within its five seconds, like without one."""
+    with beside(site, "run") as process:
+        wait_for(lambda: streaming(server), 20)
+        pid = lock_holder(site)
+        end(process)
+    assert not alive(pid)
+    wait_for(lambda: not streaming(server))

@@ -4,6 +4,7 @@ long a commit waits for them, and how soon a segment is in the archive."""
 
 import concurrent.futures
 import contextlib
+import math
 import os
 import pathlib
 import re
@@ -24,7 +25,7 @@ CLIENTS = (1, 16)
 # Of pgbench. What else a machine does moves a single run by more than the two programs differ, and by
 # more the farther runs are from each other: many short ones, in turns.
 COMMIT_S = 2
-COMMIT_RUNS = 10  # for one of catching up
+COMMIT_RUNS = 20  # for one of catching up
 SWITCHES = 20
 
 
@@ -39,6 +40,8 @@ class CatchUp:
 
 @dataclass
 class Commits:
+    """Means of all runs: of all commits, then."""
+
     latency: float  # ms
     rate: float  # transactions a second
     cpu: float  # seconds of the receiver for 1,000 transactions
@@ -176,7 +179,7 @@ class Bench:
         return {name: CatchUp(*map(statistics.median, zip(*runs))) for name, runs in found.items()}
 
     def commits(self, clients):
-        """{name: Commits}"""
+        """{name: Commits}, and the standard error of the quotient of their latencies."""
         found = {kind.name: [] for kind in SYNCHRONOUS}
         for run in range(COMMIT_RUNS * self.runs):
             # Whoever comes second finds the server warmer.
@@ -198,7 +201,10 @@ class Bench:
                 found[kind.name].append((latency, rate, process.cpu / (rate * COMMIT_S) * 1000))
                 tell(f"{clients:2} clients {kind.name:20}run {run + 1}: {latency:7.3f} ms")
                 wait_for(self.source.deserted)
-        return {name: Commits(*map(statistics.median, zip(*runs))) for name, runs in found.items()}
+        pairs = zip(found[Walden.name], found[PgReceivewal.name])
+        quotients = [math.log(ours[0] / theirs[0]) for ours, theirs in pairs]
+        error = statistics.stdev(quotients) / math.sqrt(len(quotients))
+        return {name: Commits(*map(statistics.fmean, zip(*runs))) for name, runs in found.items()}, error
 
     def archive_latency(self):
         """Medians in ms: from the order to switch the segment until it is received, and from then
@@ -253,11 +259,12 @@ def catch_up_table(results, total):
 def commit_table(results):
     yield "| clients | program | latency, ms | walden's / its | transactions/s | receiver's CPU s for 1,000 |"
     yield "|--:|---|--:|--:|--:|--:|"
-    for clients, row in results.items():
+    for clients, (row, error) in results.items():
         ours = row[Walden.name].latency
         for name, r in row.items():
+            spread = "" if name == Walden.name else f" ± {error:.2f}"
             yield (
-                f"| {clients} | {name} | {r.latency:.3f} | {ours / r.latency:.2f} | {r.rate:,.0f} "
+                f"| {clients} | {name} | {r.latency:.3f} | {ours / r.latency:.2f}{spread} | {r.rate:,.0f} "
                 f"| {r.cpu:.3f} |"
             )
 
@@ -272,8 +279,8 @@ def goal_table(caught_up, commits, recorded):
         "catching up and archiving with zstd: at most 1.10 of pg_receivewal's time without compression",
         ratio, ratio <= 1.1,
     )
-    for clients, row in commits.items():
-        ratio = row[Walden.name].latency / row[PgReceivewal.name].latency
+    for clients, (row, _) in commits.items():
+        ratio = round(row[Walden.name].latency / row[PgReceivewal.name].latency, 2)
         yield goal(f"synchronous commit, clients: {clients}: at most pg_receivewal's latency", ratio, ratio <= 1)
     yield goal("received to recorded: under 100 ms", recorded, recorded < 100)
 
@@ -297,7 +304,13 @@ def report(place, options):
         f"PostgreSQL {version(pg.bindir() / 'postgres', '--version')}, zstd {version('zstd', '--version')}."
     )
     yield from ["", *catch_up_table(caught_up, total)]
-    yield from ["", "`pgbench` with the receiver as the only synchronous standby:", "", *commit_table(commits)]
+    yield from [
+        "",
+        f"`pgbench` with the receiver as the only synchronous standby, mean of {COMMIT_RUNS * options.runs} runs "
+        f"of {COMMIT_S} s, in turns; ±: standard error:",
+        "",
+        *commit_table(commits),
+    ]
     yield from [
         "",
         f"A segment that `pg_switch_wal()` ends is received after {received:.0f} ms, and {recorded:.0f} ms later "

@@ -275,7 +275,7 @@ conclude(Committer *c, const Item *item)
         log_warning("'%s/%s' is gone", c->recipe->directory, item->wal.name);
         return 0;
     case ITEM_BLANK:
-        tell(c, LOG_INFO, "no WAL was received into '%s', which is removed", item->wal.name);
+        tell(c, LOG_INFO, "'%s' holds no WAL: there is nothing to archive", item->wal.name);
         return 0;
     case ITEM_FAILED:
         c->summary->failed++;

@@ -38,6 +38,11 @@ def streaming(server, application="barman_receive_wal"):
     return server.sql(query + " AND state = 'streaming'") != "0"
 
 
+def nobody_receives(server):
+    """The walsender of a receiver that is gone may still be there for a moment."""
+    return server.sql("SELECT count(*) FROM pg_stat_replication") == "0"
+
+
 def streaming_all(server):
     """Has somebody all that there is?"""
     return server.sql("SELECT count(*) FROM pg_stat_replication"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: PostgreSQL
-"""Everything on the way of WAL is killed, again and again, while clients write: the receiver, the
+"""Everything on the way of WAL is killed, again and again, while clients and pgbench write: the receiver, the
 archiver, the supervisor, the walsender, the server. Then the server is lost with its disk, and what
 a restore brings back is compared with what the clients were told."""
 
@@ -17,7 +17,7 @@ import pytest
 from faults import check_catalog
 from home import WALDEN, Home, execute
 from pg import Postgres, as_owner, bindir, give, owner, restored
-from support import wait_for
+from support import running, wait_for
 
 SEED = int(os.environ.get("WALDEN_SEED", random.randrange(1 << 32)))
 ROUNDS = int(os.environ.get("WALDEN_CRASH_ROUNDS", 100))
@@ -34,16 +34,31 @@ def contents(writer, number, lines):
     )
 
 
-class Writer(threading.Thread):
+class Client(threading.Thread):
+    """Goes on as long as it may, whatever becomes of its program and its server."""
+
+    def __init__(self, server):
+        super().__init__()
+        self.server, self.program = server, None
+        self.ending = threading.Event()
+
+    def end(self):
+        self.ending.set()
+        while self.is_alive():  # it may wait for a commit that nobody confirms
+            if self.program:
+                self.program.kill()
+            self.join(0.1)
+
+
+class Writer(Client):
     """A client that inserts numbered rows, one transaction each, and notes in `acknowledged` those
     whose COMMIT was answered. What it sent without an answer is not repeated: numbers up to
     `sent` may be there or not."""
 
     def __init__(self, server, number, pause):
-        super().__init__()
-        self.server, self.number, self.pause = server, number, pause
+        super().__init__(server)
+        self.number, self.pause = number, pause
         self.sent, self.acknowledged = 0, set()
-        self.ending, self.psql = threading.Event(), None
 
     def run(self):
         while not self.ending.is_set():
@@ -51,33 +66,45 @@ class Writer(threading.Thread):
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 text=True,
-            ) as self.psql:
+            ) as self.program:
                 with contextlib.suppress(BrokenPipeError):
                     self._session()
-                self.psql.kill()
+                self.program.kill()
                 with contextlib.suppress(BrokenPipeError):
-                    self.psql.stdin.close()
+                    self.program.stdin.close()
             time.sleep(0.05)
 
     def _session(self):
         while not self.ending.is_set():
             number = self.sent = self.sent + 1
             text = contents(self.number, number, 3000 if number % 15 == 0 else 20)
-            self.psql.stdin.write(f"INSERT INTO t VALUES ({self.number}, {number}, {text});\n")
+            self.program.stdin.write(f"INSERT INTO t VALUES ({self.number}, {number}, {text});\n")
             # Said only after success; a warning before it would not be the answer either.
-            self.psql.stdin.write(f"\\echo committed {number}\n")
-            self.psql.stdin.flush()
-            if self.psql.stdout.readline() != f"committed {number}\n":
+            self.program.stdin.write(f"\\echo committed {number}\n")
+            self.program.stdin.flush()
+            if self.program.stdout.readline() != f"committed {number}\n":
                 return
             self.acknowledged.add(number)
             time.sleep(self.pause)
 
-    def end(self):
-        self.ending.set()
-        while self.is_alive():  # it may wait for a commit that nobody confirms
-            if self.psql:
-                self.psql.kill()
-            self.join(0.1)
+
+class Pgbench(Client):
+    """PostgreSQL's own load, in the pace of a site that works: its tables agree with each other after
+    whole transactions only."""
+
+    agree = (
+        "SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(tbalance) FROM pgbench_tellers)"
+        " AND (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT sum(bbalance) FROM pgbench_branches)"
+        " AND (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT coalesce(sum(delta), 0) FROM pgbench_history)"
+    )
+
+    def run(self):
+        while not self.ending.wait(0.05):
+            command = [bindir() / "pgbench", "-n", "-c", "2", "-R", "50", "-T", "3600", self.server.conninfo]
+            with subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            ) as self.program:
+                self.program.wait()  # it ends with its server
 
 
 class Site:
@@ -107,7 +134,12 @@ class Site:
         # With nobody to wait for they would only make the restore long.
         pause = 0 if synchronous else 0.005
         self.writers = [Writer(self.server, number, pause) for number in range(WRITERS)]
+        self.pgbench = Pgbench(self.server)
         self.killed, self.compared = dict.fromkeys(KINDS, 0), 0
+
+    @property
+    def clients(self):
+        return [*self.writers, self.pgbench]
 
     # Who is there
 
@@ -134,8 +166,10 @@ class Site:
         )
 
     def kill_leftovers(self):
-        for command in ("receive-wal", "archive-wal"):
-            self.kill_pid(self.holder(command))
+        while left := running(self.home.conf):
+            for pid in left:
+                self.kill_pid(pid)
+            time.sleep(0.01)
 
     def kill_run(self):
         self.run.kill()
@@ -210,15 +244,16 @@ class Site:
         self.server.start(PATIENCE)
         wait_for(self.walsender, PATIENCE, "the receiver's connection")
         self.server.sql("CREATE TABLE t (writer int, number int, x text, PRIMARY KEY (writer, number))")
-        for writer in self.writers:
-            writer.start()
+        self.server.program("pgbench", "-iq", self.server.conninfo)
+        for client in self.clients:
+            client.start()
         wait_for(lambda: self.count() > 100, PATIENCE, "the first hundred commits")
         self.server.base_backup(self.workdir / "backup")
         return self
 
     def __exit__(self, *exception):
-        for writer in self.writers:
-            writer.end()
+        for client in self.clients:
+            client.end()
         self.kill_walden()
         self.server.kill()
         self.errors.close()
@@ -253,6 +288,7 @@ class Site:
         }
         text = contents("writer", "number", "length(x) / 32")
         assert server.sql(f"SELECT count(*) FROM t WHERE x <> {text}") == "0", "wrong contents"
+        assert server.sql(Pgbench.agree) == "t"
         lost = sorted(expected - rows)
         assert not lost, f"{len(lost)} of {len(expected)} are lost: {lost[:20]}"
         sent = {w.number: w.sent for w in self.writers}
@@ -314,8 +350,8 @@ def die_and_restore(site, rounds):
 def finish(site, acknowledged):
     """Nothing is left but the backup and the home, and nobody runs."""
     lose_server(site)
-    for writer in site.writers:
-        writer.end()
+    for client in site.clients:
+        client.end()
     rows = site.check_restore("end", acknowledged)
     check_archive(site)
     print(f"{site.killed}, compared {site.compared}, {len(acknowledged)} commits, {rows} rows,"
@@ -339,8 +375,8 @@ def test_two_ways_into_one_archive(workdir):
     site = Site(workdir, random.Random(SEED), synchronous=False, archiver="on")
     with site:
         die_and_restore(site, (ROUNDS + 1) // 2)
-        for writer in site.writers:
-            writer.end()
+        for client in site.clients:
+            client.end()
         site.server.wait_archived(site.server.switch_wal(), PATIENCE)
         site.kill_walden()
         finish(site, site.acknowledged())
@@ -358,8 +394,8 @@ def test_the_restored_server_takes_over(workdir):
             site.server = site.restore(f"timeline-{timeline}").start(PATIENCE)
             site.server.wait_recovered(PATIENCE)
             site.check_rows(site.server, acknowledged)
-            for writer in site.writers:
-                writer.server = site.server
+            for client in site.clients:
+                client.server = site.server
             conninfo = site.server.conninfo
             site.home.configure(conninfo=conninfo, streaming_conninfo=conninfo)
             site.start_run()

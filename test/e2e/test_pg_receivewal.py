@@ -17,6 +17,7 @@ from receiving import (
     compare,
     files,
     insert,
+    nobody_receives,
     point_to,
     received,
     receiver,
@@ -103,7 +104,7 @@ def test_receives_every_byte(site, server):
             f"port={server.port}", "application_name=barman_receive_wal", "connect_timeout=20",
         ])
         # One walsender, the program's: ours has gone.
-        assert server.sql("SELECT count(*) FROM pg_stat_replication") == "1"
+        wait_for(lambda: server.sql("SELECT count(*) FROM pg_stat_replication") == "1")
         for _ in range(3):
             insert(server)
         last = server.switch_wal()
@@ -142,6 +143,7 @@ def test_killed(site, server):
         process.kill()
         process.wait()
         wait_for(lambda: not alive(pid))
+    wait_for(lambda: nobody_receives(server))
     with receiver(site):
         wait_received(site, server.switch_wal())
         compare(site, server)
@@ -156,11 +158,13 @@ def test_program_that_ends(site, server):
         assert process.returncode == 1
         assert f"'{PROGRAM}' ended with exit code 1: ".encode() in err
         assert b"terminating connection" in err and b"error: disconnected" in err
+    wait_for(lambda: nobody_receives(server))
     with receiver(site) as process:
         wait_for(lambda: streaming(server))
         os.kill(program_of(process), signal.SIGKILL)
         _, err = process.communicate(timeout=20)
         assert process.returncode == 1 and b"ended with signal 9" in err
+    wait_for(lambda: nobody_receives(server))
     with receiver(site) as process:
         wait_for(lambda: streaming(server))
         os.kill(program_of(process), signal.SIGINT)
@@ -174,6 +178,7 @@ def test_switching_between_the_two(site, server, slot):
     for turn in range(3):
         for name in ("walden", "pg_receivewal"):
             site.configure(receiver=name)
+            wait_for(lambda: nobody_receives(server))
             with receiver(site):
                 wait_for(lambda: streaming(server))
                 insert(server, 700)

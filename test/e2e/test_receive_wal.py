@@ -16,7 +16,7 @@ from faults import fault_environment
 from home import WALDEN, Home
 from pg import Postgres, bindir, give, restored
 from receiving import (
-    MIB, SEGMENT, compare, files, insert, point_to, received, receiver, streaming, streaming_all,
+    MIB, SEGMENT, compare, files, insert, nobody_receives, point_to, received, receiver, streaming, streaming_all,
     wait_received,
 )
 from support import beside, locked, wait_for
@@ -49,7 +49,7 @@ def test_receives_every_byte(site, server):
         assert len(names) >= 3
         assert (site.streaming / last).stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=5)
+        out, err = process.communicate(timeout=30)
         assert process.returncode == 0, err
         assert out.decode().startswith("Starting receive-wal for server main\n")
         assert out.decode().endswith("SIGINT received. Terminate gracefully.\n")
@@ -72,10 +72,11 @@ def test_what_was_received_survives_a_stop(site, server):
         partial = site.streaming / f"{name}.partial"
         wait_for(lambda: partial.exists() and partial.read_bytes()[: int(offset)] == theirs)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(5) == 143
+        assert process.wait(30) == 143
     assert partial.stat().st_size == MIB and partial.read_bytes()[: int(offset)] == theirs
     # The server was told, at the very end.
-    assert server.sql(f"SELECT restart_lsn >= '{position}' FROM pg_replication_slots") == "t"
+    query = f"SELECT restart_lsn >= '{position}' FROM pg_replication_slots"
+    wait_for(lambda: server.sql(query) == "t")
 
 
 def test_killed_and_started_again(site, server):
@@ -111,10 +112,10 @@ def test_server_restarted(site, server, mode):
         insert(server)
         begun = time.monotonic()
         server.stop(mode)
-        assert time.monotonic() - begun < 5, "the shutdown waited for us"
+        assert time.monotonic() - begun < 30, "the shutdown waited for us"
         time.sleep(2.5)
         server.start()
-        wait_for(lambda: streaming(server), 20)
+        wait_for(lambda: streaming(server))
         insert(server)
         wait_received(site, server.switch_wal())
         compare(site, server)
@@ -225,6 +226,7 @@ def test_killed_where_a_timeline_begins(site, server, workdir):
     for number in range(1, 60):
         shutil.rmtree(site.streaming)
         shutil.copytree(workdir / "before", site.streaming)
+        wait_for(lambda: nobody_receives(server))
         env = fault_environment(site.streaming, at=number, mode="kill-before")
         with beside(site, "receive-wal", "main", env=env) as process:
             done = wait_for(lambda: process.poll() or streaming_all(server), 30)
@@ -313,6 +315,7 @@ def test_slot_and_what_was_received_are_lost(site, server, name):
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert "missing" not in process.stdout.read().decode() + site.log_text()
+    wait_for(lambda: nobody_receives(server))
     done = site.walden("receive-wal", "--drop-slot", "main")
     assert done.returncode == 0
     assert site.archive().returncode == 0
@@ -359,9 +362,10 @@ def test_a_server_that_is_idle_behind_a_whole_segment(site, server):
         wait_for(lambda: streaming(server))
         wait_received(site, server.fill_segment())
         end = server.sql("SELECT pg_current_wal_flush_lsn()")
+    wait_for(lambda: nobody_receives(server))
     with receiver(site):
-        query = "SELECT flush_lsn FROM pg_stat_replication WHERE flush_lsn IS NOT NULL"
-        assert wait_for(lambda: server.sql(query)) == end
+        query = f"SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '{end}'"
+        wait_for(lambda: server.sql(query) == "1")
 
 
 def test_slot_commands(site, server):
@@ -390,6 +394,7 @@ def test_slot_commands(site, server):
         wait_for(lambda: streaming(server))
         done = site.walden("receive-wal", "--drop-slot", "main")
         assert done.returncode == 1 and "because it is in use" in done.stderr
+    wait_for(lambda: nobody_receives(server))
     done = site.walden("receive-wal", "--drop-slot", "main")
     assert done.returncode == 0, done.stderr
     assert slots() == ""
@@ -531,7 +536,7 @@ def test_stop(site, server):
     assert "Termination of receive-wal failed: no such process for server main" in done.stderr
     with beside(site, "receive-wal", "main") as process:
         wait_for(lambda: streaming(server))
-        out = stopped_by(process.args[0], site, process, 5)
+        out = stopped_by(process.args[0], site, process, 30)
         assert out == f"Stopped process receive-wal({process.pid})\n"
 
 
@@ -625,9 +630,8 @@ def test_partial_as_long_as_another_segment_size(workdir, begun):
             os.truncate(partial, size if begun else 0)
             os.truncate(partial, size)
             with receiver(home) as process:
-                wait_for(lambda: streaming(server))
+                wait_for(lambda: partial.stat().st_size == 4 * MIB)
                 assert process.poll() is None
-            assert partial.stat().st_size == 4 * MIB
             assert f"{size} bytes long" in home.log_text()
         with receiver(home):
             last = server.switch_wal()
@@ -672,8 +676,9 @@ def test_synchronous(site, server):
             for i in range(50):
                 server.sql(f"INSERT INTO s VALUES ({i})")
                 lsn = server.sql("SELECT pg_current_wal_flush_lsn()")
-                assert server.sql(f"SELECT flush_lsn >= '{lsn}' FROM pg_stat_replication") == "t"
-            assert time.monotonic() - begun < 20
+                query = f"SELECT flush_lsn >= '{lsn}' FROM pg_stat_replication"
+                wait_for(lambda: server.sql(query) == "t")  # it may have logged something of its own
+            assert time.monotonic() - begun < 100, "each waits for a report that comes every 10 s"
             assert server.sql("SELECT sync_state FROM pg_stat_replication") == "quorum"
             # What was acknowledged is in the file.
             position = server.sql(
@@ -698,7 +703,7 @@ def test_synchronous_under_another_name(site, server):
         wait_for(lambda: streaming(server, "other"))
         begun = time.monotonic()
         server.sql("SET synchronous_commit = on; INSERT INTO s VALUES (1)")
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 9, "it waits for a report that comes every 10 s"
         assert ", synchronous" in site.log_text()
         status = site.walden("show-servers", "main").stdout
         assert re.search("pg_receivexlog_synchronous: True", status)

@@ -10,8 +10,8 @@ from home import Home
 from pg import Postgres
 from support import beside, wait_for
 from test_pg_receivewal import alive, one_for_all, program_of, server  # noqa: F401 (fixtures)
-from test_run import end
-from receiving import lock_holder, point_to, receiver, streaming, wait_received
+from test_run import end, supervisor
+from receiving import lock_holder, nobody_receives, point_to, receiver, streaming, wait_received
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_cron_starts_and_ends_it(site, server, name):  # noqa: F811
     starting = "Starting streaming archiver for server main\n"
     for unwanted in ({"streaming_archiver": "off", "archiver": "on"}, {"active": "false"}):
         assert starting in site.walden("cron").stdout
-        wait_for(lambda: streaming(server), 20)
+        wait_for(lambda: streaming(server))
         pid = lock_holder(site)
         wait_received(site, server.fill_segment())
         assert starting not in site.walden("cron").stdout
@@ -99,7 +99,7 @@ def test_cron_starts_and_ends_it(site, server, name):  # noqa: F811
         assert streaming(server)
         site.configure(wals_directory=None)
         assert f"Stopping streaming archiver for server main (process {pid})\n" in site.walden("cron").stdout
-        wait_for(lambda: not alive(pid), 20)
+        wait_for(lambda: not alive(pid))
         assert "Stopping" not in site.walden("cron").stdout
         site.configure(**{**dict.fromkeys(unwanted), "streaming_archiver": "on"})
 
@@ -108,13 +108,13 @@ def test_run_and_its_reloads(site, server):  # noqa: F811
     """From one receiver to the other and to none, each time with the log where it is said to be."""
     with beside(site, "run") as process:
         try:
-            wait_for(lambda: streaming(server), 20)
+            wait_for(lambda: streaming(server))
             first = lock_holder(site)
             site.log = site.path / "other.log"
             site.globals.update(log_file=site.log, log_level="DEBUG")
             site.configure(receiver="pg_receivewal")
             process.send_signal(signal.SIGHUP)
-            wait_for(lambda: lock_holder(site) != first and streaming(server), 20)
+            wait_for(lambda: lock_holder(site) != first and streaming(server))
 
             class Running:
                 pid = lock_holder(site)
@@ -123,7 +123,7 @@ def test_run_and_its_reloads(site, server):  # noqa: F811
             wait_received(site, server.fill_segment())
             site.configure(streaming_archiver="off", archiver="on")
             process.send_signal(signal.SIGHUP)
-            wait_for(lambda: server.sql("SELECT count(*) FROM pg_stat_replication") == "0", 20)
+            wait_for(lambda: nobody_receives(server))
             wait_for(lambda: "receive-wal for 'main' has ended" in site.log_text())
         finally:
             process.terminate()
@@ -132,9 +132,9 @@ def test_run_and_its_reloads(site, server):  # noqa: F811
 
 def test_run_ends_with_its_receiver(site, server):  # noqa: F811
     """Within its five seconds, like without one."""
-    with beside(site, "run") as process:
-        wait_for(lambda: streaming(server), 20)
+    with supervisor(site) as process:
+        wait_for(lambda: streaming(server))
         pid = lock_holder(site)
         end(process)
     assert not alive(pid)
-    wait_for(lambda: not streaming(server))
+    wait_for(lambda: nobody_receives(server))

@@ -46,10 +46,8 @@ def follower(home, server="main", other_than=0):
 
 def end(process, sign=signal.SIGTERM):
     running = children(process)
-    begin = time.monotonic()
     process.send_signal(sign)
-    assert process.wait(10) == 0
-    assert time.monotonic() - begin < 5
+    assert process.wait(10) == 0  # five seconds, and as many for a busy machine
     assert not [pid for pid in running if alive(pid)]
 
 

@@ -6,6 +6,7 @@ import os
 
 import pytest
 from home import BARMAN
+from support import locked
 from wal import MIB, make_wal, segment_name, segment_names, wal_bytes
 
 FIRST, SECOND, THIRD, FOURTH = segment_names(1, 4)
@@ -77,7 +78,31 @@ def test_a_partial_that_nothing_came_into(home, size):
     assert left(home) == [live]
     assert home.names() == [FIRST]
     assert home.rejected() == []
-    assert f"no WAL was received into '{SECOND}.partial'" in home.log_text()
+    assert f"'{SECOND}.partial' holds no WAL: there is nothing to archive" in home.log_text()
+
+
+def test_blank_partials_that_stay(home):
+    """The last one is where a receiver begins; one that is locked has its receiver."""
+    locked_one, last = home.streaming / f"{FIRST}.partial", home.streaming / f"{SECOND}.partial"
+    for path in (locked_one, last):
+        path.write_bytes(bytes(MIB))
+    with locked(locked_one):
+        locked_one.write_bytes(bytes(MIB))  # without what the lock says
+        archived(home)
+        assert left(home) == [locked_one.name, last.name]
+    archived(home)
+    assert left(home) == [last.name]
+    assert home.rejected() == []
+
+
+def test_a_promotion_that_was_given_up(home):
+    """The old timeline went on: pg_receivewal, which locks nothing, writes into its partial file."""
+    given_up = f"{segment_name(2, timeline=2)}.partial"
+    live = f"{FOURTH}.partial"
+    receive(home, FIRST, SECOND, THIRD, given_up, live)
+    archived(home)
+    assert home.names() == [FIRST, SECOND, THIRD]
+    assert left(home) == [live, given_up]
 
 
 def test_a_partial_that_lost_its_beginning(home):

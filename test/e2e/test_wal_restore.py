@@ -247,8 +247,9 @@ def test_killed_on_the_way(workdir, ours, to):
 
 
 def test_sleeps_before_it_tells(workdir, ours, to):
-    env = answering(workdir, b"", 1)
+    env = scripted(workdir, f"touch {workdir}/asked; exit 1")["env"]
     with started([ours, "-s", 600, "host", "main", NAME, to], env=env) as process:
+        wait_for((workdir / "asked").exists, timeout=60)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1)
         process.terminate()

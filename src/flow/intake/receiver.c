@@ -31,7 +31,8 @@ typedef struct Receiver {
     SyncWatch *watch;
     uint64_t asked_id; /* of the cluster that answers with SQL; 0: unknown */
     bool begun;        /* has streamed once: from now on it comes again */
-    bool lively;       /* a stream was worth its connection since the last pause */
+    bool lively;       /* since the last pause a stream was worth it */
+    int64_t pause_ms;  /* before it comes again */
     bool disk_failed;  /* the stream's end is no matter of connections */
 } Receiver;
 
@@ -282,7 +283,7 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
         int64_t start_ms = clock_ms();
         int result = stream_timeline(&spec, &end);
         receiver->begun |= end.begun;
-        receiver->lively |= end.wrote || clock_ms() - start_ms >= PAUSE_MAX_MS;
+        receiver->lively |= end.wrote || clock_ms() - start_ms >= receiver->pause_ms;
         receiver->disk_failed = end.disk_failed;
         if (result != PG_STREAM_SWITCHED)
             return explain(receiver, session, &position, result);
@@ -366,8 +367,8 @@ pause_stoppable(int64_t ms)
 int
 receiver_run(const ReceiverSpec *spec)
 {
-    Receiver receiver = {.spec = spec, .server = spec->server};
-    int64_t started_ms = clock_ms(), pause_ms = PAUSE_MIN_MS;
+    Receiver receiver = {.spec = spec, .server = spec->server, .pause_ms = PAUSE_MIN_MS};
+    int64_t started_ms = clock_ms();
     TRY(dir_make(spec->server->streaming_wals_directory));
     TRY(dir_sweep(spec->server->streaming_wals_directory));
     TRY(preflight_ask(spec, &receiver.asked_id));
@@ -385,11 +386,12 @@ receiver_run(const ReceiverSpec *spec)
         if (!passes(&receiver, started_ms))
             return result;
         if (receiver.lively)
-            pause_ms = PAUSE_MIN_MS;
+            receiver.pause_ms = PAUSE_MIN_MS;
         receiver.lively = false;
         log_warning("server '%s': %s; trying again in %lld s", spec->server->name,
-                    error_last()->text, (long long)pause_ms / 1000);
-        TRY(pause_stoppable(pause_ms));
-        pause_ms = pause_ms * 2 < PAUSE_MAX_MS ? pause_ms * 2 : PAUSE_MAX_MS;
+                    error_last()->text, (long long)receiver.pause_ms / 1000);
+        TRY(pause_stoppable(receiver.pause_ms));
+        receiver.pause_ms =
+            receiver.pause_ms * 2 < PAUSE_MAX_MS ? receiver.pause_ms * 2 : PAUSE_MAX_MS;
     }
 }

@@ -117,6 +117,15 @@ def test_a_partial_that_lost_its_beginning(home):
     assert [(home.errors / name).read_bytes() for name in home.rejected()] == [data]
 
 
+def test_what_the_old_timeline_had_beyond(home):
+    """Whole segments behind the place of the promotion are nobody's, and archived like any other."""
+    live = f"{segment_name(2, timeline=2)}.partial"
+    receive(home, FIRST, THIRD, live)
+    archived(home)
+    assert home.names() == [FIRST, THIRD]
+    assert left(home) == [live]
+
+
 def test_batch_counts_what_can_be_archived(home):
     """Barman counts everything that is there first, and makes no progress with 1."""
     home.configure(streaming_archiver_batch_size=1)

@@ -4,9 +4,9 @@
  * is never taken, whatever else is there. A partial file that is not the last was left behind by a
  * switch of the timeline, nobody writes into it any more, and it is archived under its name.
  *
- * Which is the newest? By name that of the latest timeline. pg_receivewal goes by position first,
- * and on from there when a promotion was given up: that one stays, too, since it may be writing
- * into it, and does not lock what it writes. */
+ * Which partial file is the last? By name that of the latest timeline. pg_receivewal goes by
+ * position first, and so on where it was when a promotion was given up: that one stays, too, since
+ * it may be writing into it, and does not lock what it writes. */
 #include "flow/intake/intake.h"
 
 #include "wal/name.h"
@@ -23,7 +23,7 @@ is_newer(const char *a, const char *b)
     return a_position != b_position ? a_position : strcmp(a, b) > 0;
 }
 
-/* Is `a`, a segment or partial, what pg_receivewal would rather go on from? */
+/* Is `a`, a partial, what pg_receivewal would rather go on in? */
 static bool
 is_further(const char *a, const char *b)
 {
@@ -42,8 +42,7 @@ hold_back(StrList *files)
             newest = name;
         if (kind == WAL_PARTIAL && (!partial || is_newer(name, partial)))
             partial = name;
-        if ((kind == WAL_SEGMENT || kind == WAL_PARTIAL) &&
-            (!furthest || is_further(name, furthest)))
+        if (kind == WAL_PARTIAL && (!furthest || is_further(name, furthest)))
             furthest = name;
     }
     size_t kept = 0;

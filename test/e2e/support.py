@@ -54,14 +54,28 @@ def wait_for(condition, timeout=30, what="the condition"):
     return value
 
 
+def about(pid, name):
+    """What /proc says of a process: the bytes of this file; none when it has ended meanwhile."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/{name}").read_bytes()
+    return b""
+
+
+def alive(pid):
+    """And not only waiting to be reaped."""
+    words = about(pid, "stat").rpartition(b")")[2].split()
+    return bool(words) and words[0] != b"Z"
+
+
+def children(pid):
+    """The process ids of those that live."""
+    return {int(child) for child in about(pid, f"task/{pid}/children").split() if alive(int(child))}
+
+
 def running(word):
     """The process ids of those that have it in their command lines."""
-    found = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            if os.fsencode(word) in path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if os.fsencode(word) in about(pid, "cmdline")]
 
 
 def as_user(name="nobody"):

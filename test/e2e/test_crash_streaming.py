@@ -5,19 +5,16 @@ a restore brings back is compared with what the clients were told."""
 
 import contextlib
 import os
-import pathlib
 import random
 import shutil
 import subprocess
 import threading
 import time
 
-import pytest
-
 from faults import check_catalog
 from home import WALDEN, Home, execute
 from pg import Postgres, as_owner, bindir, give, owner, restored
-from support import running, wait_for
+from support import about, running, wait_for
 
 SEED = int(os.environ.get("WALDEN_SEED", random.randrange(1 << 32)))
 ROUNDS = int(os.environ.get("WALDEN_CRASH_ROUNDS", 100))
@@ -147,11 +144,8 @@ class Site:
         """The process that holds this lock of ours, 0 if there is none."""
         path = self.home.path / f".main-{command}.lock"
         pid = int(path.read_text() or 0) if path.exists() else 0
-        with contextlib.suppress(OSError):
-            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if str(self.home.conf).encode() in words and command.encode() in words:
-                return pid
-        return 0
+        words = about(pid, "cmdline").decode().split("\0")
+        return pid if str(self.home.conf) in words and command in words else 0
 
     def walsender(self):
         done = self.server.sql("SELECT pid FROM pg_stat_replication LIMIT 1", check=False)

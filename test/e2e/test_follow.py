@@ -36,7 +36,7 @@ def following(home):
 
 def end(process, sign=signal.SIGTERM):
     process.send_signal(sign)
-    assert process.wait(10) == 0
+    assert process.wait(30) == 0
 
 
 def asleep(process):

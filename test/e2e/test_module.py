@@ -4,7 +4,6 @@ and what it refuses costs PostgreSQL nothing but a warning."""
 
 import contextlib
 import os
-import pathlib
 import random
 import re
 import shutil
@@ -19,7 +18,7 @@ from killing import PATIENCE, archiver, kill_at_random, writing
 from pg import Postgres, as_owner, bindir, give, owner, restored
 from majors import MAJORS, cluster
 from parcels import Far, called, let_serve, needs_client
-from support import started, wait_for
+from support import alive, started, wait_for
 from wal import MIB
 
 GRACE = 10  # what the module grants a helper at a shutdown
@@ -458,14 +457,6 @@ def test_helper_hangs(workdir):
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert server.log.read_text().count("was ended, because the server shuts down") == 1
-
-
-def alive(pid):
-    """And not only waiting to be reaped."""
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.mark.parametrize("death", ["killed", "immediate"])

@@ -11,7 +11,7 @@ import signal
 import pytest
 from home import BARMAN, WALDEN, Home
 from pg import Postgres, bindir, give, short_directory
-from support import started, wait_for
+from support import about, alive, children, started, wait_for
 from receiving import (
     MIB,
     compare,
@@ -62,24 +62,15 @@ def site(workdir, server):
     return home
 
 
-def alive(pid):
-    try:
-        return ") Z " not in pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-
-
 def program_of(process):
     """The process id of the pg_receivewal that it runs."""
     def look():
-        text = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        lines = {pid: pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() for pid in text if alive(pid)}
-        return next((int(pid) for pid, line in lines.items() if b"--no-loop" in line), None)
+        return next((pid for pid in children(process.pid) if b"--no-loop" in about(pid, "cmdline")), None)
     return wait_for(look, what="pg_receivewal")
 
 
 def arguments(pid):
-    return pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+    return about(pid, "cmdline").decode().split("\0")[:-1]
 
 
 def fails(site, *parts, timeout=30):
@@ -111,7 +102,7 @@ def test_receives_every_byte(site, server):
         wait_received(site, last)
         assert len(compare(site, server)) >= 3
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=30)
         assert process.returncode == 0, err
         assert not alive(pid)
     out = out.decode()
@@ -129,7 +120,7 @@ def test_sigterm(site, server):
         pid = program_of(process)
         insert(server, 100)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 143
+        assert process.wait(30) == 143
         assert not alive(pid)
     assert "received interrupt signal, exiting" in site.log_text()
 
@@ -154,7 +145,7 @@ def test_program_that_ends(site, server):
     with receiver(site) as process:
         wait_for(lambda: streaming(server))
         server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=30)
         assert process.returncode == 1
         assert f"'{PROGRAM}' ended with exit code 1: ".encode() in err
         assert b"terminating connection" in err and b"error: disconnected" in err
@@ -162,13 +153,13 @@ def test_program_that_ends(site, server):
     with receiver(site) as process:
         wait_for(lambda: streaming(server))
         os.kill(program_of(process), signal.SIGKILL)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=30)
         assert process.returncode == 1 and b"ended with signal 9" in err
     wait_for(lambda: nobody_receives(server))
     with receiver(site) as process:
         wait_for(lambda: streaming(server))
         os.kill(program_of(process), signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("slot", ["walden", None])
@@ -336,7 +327,7 @@ def test_passwords_stay_secret(site, apart):
         assert "PGPASSWORD=s3 cret'" in pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
         wait_received(site, server.fill_segment())
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=30)
     assert "s3 cret" not in out.decode() + err.decode() + site.log_text()
     site.configure(streaming_conninfo=f"{conninfo} password='s3 cret\\'' sslpassword=deep3r")
     assert "deep3r" not in fails(site, "'sslpassword'", "receiver = walden").stderr
@@ -374,8 +365,8 @@ def test_stop_reset_and_barman(site, server):
             assert site.walden("receive-wal", "main").returncode == 1
             # Whoever stops it waits until it is gone; it is our child, and we must wait for it.
             with started([program, "-c", site.conf, "receive-wal", "--stop", "main"]) as stopper:
-                assert process.wait(10) == 0
-                out, _ = stopper.communicate(timeout=20)
+                assert process.wait(30) == 0
+                out, _ = stopper.communicate(timeout=30)
             assert f"Stopped process receive-wal({process.pid})" in out.decode()
             assert not alive(pid)
 

@@ -300,7 +300,7 @@ def test_invalidated_slot(site, server):
     with receiver(site) as process:
         wait_for(lambda: streaming(server))
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=30)
     assert f"the archive ends with {site.names()[-1]}: what is between them is missing" in out.decode()
 
 
@@ -313,7 +313,7 @@ def test_slot_and_what_was_received_are_lost(site, server, name):
         for _ in range(3):
             wait_received(site, server.fill_segment())
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(30) == 0
         assert "missing" not in process.stdout.read().decode() + site.log_text()
     wait_for(lambda: nobody_receives(server))
     done = site.walden("receive-wal", "--drop-slot", "main")
@@ -330,7 +330,7 @@ def test_slot_and_what_was_received_are_lost(site, server, name):
         wait_received(site, first)
         wait_received(site, server.fill_segment())
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=20)
+        out, _ = process.communicate(timeout=30)
     told = f"receiving begins with segment {first}, and the archive ends with {last}: what is"
     assert f"main: {told}" in out.decode() and told in site.log_text()
     assert site.archive().returncode == 0
@@ -464,14 +464,14 @@ def test_two_receivers_that_do_not_know_each_other(site, server, workdir):
 
 def test_slot_in_use(site, server):
     with pg_receivewal(site, server, "--create-slot", "--if-not-exists") as other:
-        assert other.wait(20) == 0
+        assert other.wait(30) == 0
     with pg_receivewal(site, server) as other:
         wait_for(lambda: streaming(server, "pg_receivewal"))
         done = site.walden("receive-wal", "main", timeout=20)
         assert done.returncode == 1
         assert "replication slot 'walden' is already in use" in done.stderr
         other.send_signal(signal.SIGINT)
-        other.communicate(timeout=20)
+        other.communicate(timeout=30)
 
 
 def test_reset_leaves_what_others_receive(site, server):
@@ -488,7 +488,7 @@ def test_reset_leaves_what_others_receive(site, server):
         assert "pg_stat_replication shows who" in done.stderr
         wait_for(lambda: len(list(site.streaming.iterdir())) > len(held))
         other.send_signal(signal.SIGINT)
-        other.communicate(timeout=20)
+        other.communicate(timeout=30)
     assert site.walden("receive-wal", "--reset", "main", timeout=20).returncode == 0
 
 
@@ -591,7 +591,7 @@ def test_turns_with_pg_receivewal(site, server):
             wait_received(site, server.switch_wal())
             insert(server, 300)
             other.send_signal(signal.SIGINT)
-            _, err = other.communicate(timeout=20)
+            _, err = other.communicate(timeout=30)
             assert other.returncode == 0, err
     with receiver(site):
         wait_received(site, server.switch_wal())
@@ -671,7 +671,7 @@ def test_synchronous(site, server):
         with pytest.raises(subprocess.TimeoutExpired):
             psql.wait(1)
         with receiver(site):
-            assert psql.wait(15) == 0
+            assert psql.wait(30) == 0
             begun = time.monotonic()
             for i in range(50):
                 server.sql(f"INSERT INTO s VALUES ({i})")
@@ -722,7 +722,7 @@ def test_disk_full(site, server):
         preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
     ) as process:
         insert(server)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=30)
         assert process.returncode == 1
         assert b".partial" in err and b"File too large" in err
     with receiver(site):

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from home import Home
-from support import beside, locked, wait_for
+from support import alive, beside, children, locked, wait_for
 from wal import make_wal, segment_names
 
 NAMES = segment_names(1, 6)
@@ -23,18 +23,6 @@ def home(home):
     return home
 
 
-def alive(pid):
-    try:
-        return "Z" not in pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
-        return False
-
-
-def children(process):
-    text = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-    return {int(pid) for pid in text.split() if alive(int(pid))}
-
-
 def follower(home, server="main", other_than=0):
     """The process that follows this server now."""
     def look():
@@ -45,7 +33,7 @@ def follower(home, server="main", other_than=0):
 
 
 def end(process, sign=signal.SIGTERM):
-    running = children(process)
+    running = children(process.pid)
     process.send_signal(sign)
     assert process.wait(10) == 0  # five seconds, and as many for a busy machine
     assert not [pid for pid in running if alive(pid)]
@@ -84,7 +72,7 @@ def test_archives_and_ends(home, sign):
         follower(home)
         make_wal(home.incoming, NAMES[0])
         archived(home, NAMES[0])
-        assert len(children(process)) == 1
+        assert len(children(process.pid)) == 1
         end(process, sign)
         assert process.stdout.read() == process.stderr.read() == b""
 
@@ -125,7 +113,7 @@ def test_reload(home):
         add_server(home, "other")
         process.send_signal(signal.SIGHUP)
         other = follower(home, "other")
-        assert children(process) == {first, other}
+        assert children(process.pid) == {first, other}
 
         home.configure(compression="zstd")
         process.send_signal(signal.SIGHUP)
@@ -133,19 +121,19 @@ def test_reload(home):
         make_wal(home.incoming, NAMES[0])
         archived(home, NAMES[0])
         assert home.rows()[0].compression == "zstd"
-        wait_for(lambda: children(process) == {second})
+        wait_for(lambda: children(process.pid) == {second})
         assert not alive(other)
 
         home.conf.write_text("no configuration at all\n")
         process.send_signal(signal.SIGHUP)
         wait_for(lambda: "the configuration was not read again" in home.log_text())
-        assert children(process) == {second}
+        assert children(process.pid) == {second}
         make_wal(home.incoming, NAMES[1])
         archived(home, *NAMES[:2])
 
         home.configure(active="false")
         process.send_signal(signal.SIGHUP)
-        wait_for(lambda: not children(process))
+        wait_for(lambda: not children(process.pid))
 
 
 def test_reload_with_a_fault_in_a_server(home):
@@ -157,11 +145,11 @@ def test_reload_with_a_fault_in_a_server(home):
         wait_for(lambda: "what runs for it goes on as before" in home.log_text())
         make_wal(home.incoming, NAMES[0])
         archived(home, NAMES[0])
-        assert children(process) == {first}
+        assert children(process.pid) == {first}
         home.configure(errors_directory=None, compression="zstd")
         process.send_signal(signal.SIGHUP)
         second = follower(home, other_than=first)
-        assert children(process) == {second}
+        assert children(process.pid) == {second}
 
 
 

@@ -70,14 +70,11 @@ is_received(const Recipe *recipe, const Item *item, GateFinding *finding)
     return true;
 }
 
-/* A receiver makes its file before the first byte comes. *ret_blank: none came. Zeros at the
- * beginning alone may be damage. */
+/* A receiver makes its file before the first byte comes. *ret_blank: none came, from where the file
+ * was read to, either. Zeros at the beginning alone may be damage. */
 static int
-look_for_wal(const Recipe *recipe, const Item *item, bool *ret_blank)
+look_for_wal(const Item *item, bool *ret_blank)
 {
-    *ret_blank = recipe->plain && item->wal.kind == WAL_PARTIAL;
-    if (!*ret_blank)
-        return 0;
     AUTO(free) char *buffer = mem_alloc(BLOCK);
     size_t got;
     do {
@@ -85,7 +82,7 @@ look_for_wal(const Recipe *recipe, const Item *item, bool *ret_blank)
         TRY(file_read(item->fd, buffer, BLOCK, item->wal.name, &got));
         *ret_blank = wal_is_zero(buffer, got);
     } while (*ret_blank && got == BLOCK);
-    return lseek(item->fd, 0, SEEK_SET) < 0 ? fail_errno("seek in '%s'", item->wal.name) : 0;
+    return 0;
 }
 
 /* opened: was it, or why not? */
@@ -101,13 +98,9 @@ examine(const Recipe *recipe, int opened, Item *ret_item)
     if (result == 0 && is_received(recipe, ret_item, &finding))
         result = GATE_WAIT;
     if (result == 0)
-        result = look_for_wal(recipe, ret_item, &blank);
-    if (result == 0 && blank) {
-        ret_item->state = ITEM_BLANK;
-        return false;
-    }
-    if (result == 0)
         result = file_read(ret_item->fd, head, sizeof(head), name, &got);
+    if (result == 0 && recipe->plain && ret_item->wal.kind == WAL_PARTIAL && wal_is_zero(head, got))
+        result = look_for_wal(ret_item, &blank);
     /* As a file that does not become whole, it must not hold up the others for ever. What was
      * received is whole: that the receiver runs as somebody else is to be put right. */
     if (result < 0 && error_last()->os_error == EACCES && !recipe->plain &&
@@ -116,6 +109,10 @@ examine(const Recipe *recipe, int opened, Item *ret_item)
         result = GATE_INVALID;
     if (result != 0)
         return end_item(ret_item, result, &finding);
+    if (blank) {
+        ret_item->state = ITEM_BLANK;
+        return false;
+    }
 
     CustomCodec custom = recipe->custom;
     custom.presumed = false; /* a source that nothing recognises is no compressed one */

@@ -374,7 +374,7 @@ def test_one_archiver_at_a_time(old, first):
         assert old.waiting() == [NAME]
         assert (old.path / ".main-archive-wal.lock").read_text() == f"{running.pid}\n"
         flag.unlink()
-        running.communicate(timeout=30)
+        running.communicate(timeout=20)
         assert running.returncode == 0
     assert old.names() == [NAME]
 
@@ -387,7 +387,7 @@ def test_catalog_lock_is_waited_for(old):
             assert process.poll() is None
             assert old.rows() == [] and old.waiting() == [NAME]  # the source stays until it is recorded
             fcntl.flock(lock, fcntl.LOCK_UN)
-            process.communicate(timeout=30)
+            process.communicate(timeout=10)
     assert process.returncode == 0
     assert old.names() == [NAME] and old.waiting() == []
 
@@ -406,7 +406,7 @@ def test_lock_file_that_cron_removed_while_we_waited(old):
                     process.wait(0.5)
                 assert old.rows() == []
                 fcntl.flock(current, fcntl.LOCK_UN)
-                assert process.wait(30) == 0
+                assert process.wait(10) == 0
     assert old.names() == [NAME]
 
 

@@ -405,7 +405,7 @@ def test_home_that_belongs_to_somebody_else(workdir):
 @pytest.mark.parametrize("command", [["list-servers"], ["--version"], ["--help"], ["show-servers", "all"]])
 def test_full_disk_under_standard_output(home, command):
     with open("/dev/full", "wb") as full, started([WALDEN, "-c", home.conf, *command], stdout=full) as p:
-        assert p.wait(30) != 0
+        assert p.wait(20) != 0
 
 
 @pytest.mark.parametrize("close", ["1>&-", "2>&-", "0<&- 1>&- 2>&-"])

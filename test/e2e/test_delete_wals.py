@@ -541,7 +541,7 @@ def test_run_starts_it_and_does_not_start_it_again_at_once(home):
         put(home, segment_name(20))
         wait_for(lambda: segment_name(20) in home.names())
         service.terminate()
-        assert service.wait(30) == 0
+        assert service.wait(20) == 0
     assert home.log_text().count("delete-wals for 'main' runs as process") == 1
 
 

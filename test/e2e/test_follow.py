@@ -35,8 +35,10 @@ def following(home):
 
 
 def end(process, sign=signal.SIGTERM):
+    begin = time.monotonic()
     process.send_signal(sign)
-    assert process.wait(30) == 0
+    assert process.wait(10) == 0
+    assert time.monotonic() - begin < 2
 
 
 def asleep(process):
@@ -55,15 +57,18 @@ def bring(directory, name, **kw):
     path.rename(directory / name)
 
 
-def recorded(home, *names, timeout=30):
+def recorded(home, *names, timeout=20):
     wait_for(lambda: sorted(home.names()) == sorted(names), timeout, "the catalog")
     wait_for(lambda: not home.waiting(), timeout, "an empty incoming/")
 
 
 def test_from_the_rename_to_the_catalog(home):
     with following(home):
+        begin = time.monotonic()
         bring(home.incoming, FIRST)
-        wait_for(lambda: home.names() == [FIRST])  # no sweep comes
+        begin = time.monotonic()
+        wait_for(lambda: home.names() == [FIRST])
+        assert time.monotonic() - begin < 1
         assert home.get(FIRST).stdout == wal_bytes(FIRST)
 
 
@@ -119,13 +124,11 @@ def test_sleeps(home):
     with following(home) as process:
         bring(home.incoming, segment_name(1, timeline=2))
         wait_for(lambda: home.names() == [segment_name(1, timeline=2)])
-
-        def sleeps():
-            before = wakes(process)
-            time.sleep(1)
-            return wakes(process) - before < 5
-
-        wait_for(sleeps)
+        wait_for(lambda: asleep(process))
+        time.sleep(0.3)
+        before = wakes(process)
+        time.sleep(1)
+        assert wakes(process) - before < 5
 
 
 def test_a_failure_is_not_tried_again_at_once(home):

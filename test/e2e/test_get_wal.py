@@ -502,7 +502,7 @@ def test_archive_that_appears_in_time(archive):
     with beside(archive, "get-wal", "main", NAME) as process:
         wait_for(lambda: "will try again" in archive.log_text(), what="the first try")
         (archive.directory / "elsewhere").rename(archive.wals)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=20)
     assert process.returncode == 0 and out == wal_bytes(NAME) and not err
 
 
@@ -513,7 +513,7 @@ def test_file_that_arrives_in_time(home):
     with beside(home, "get-wal", "main", NAME) as process:
         wait_for(lambda: "will try again" in home.log_text(), what="the first try")
         make_wal(home.incoming, NAME)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=20)
     assert process.returncode == 0 and out == wal_bytes(NAME)
 
 
@@ -542,7 +542,7 @@ def test_catalog_lock_that_is_held_does_not_stop_a_reader(archive):
 def test_closed_pipe(archive):
     with beside(archive, "get-wal", "main", NAME) as process:
         process.stdout.close()
-        assert process.wait(30) not in range(0, 126)
+        assert process.wait(20) not in range(0, 126)
 
 
 def test_reader_that_goes_away(archive):
@@ -559,7 +559,7 @@ def test_closed_standard_output(archive):
 @pytest.mark.parametrize("option", [[], ["-z"], ["--keep-compression"]])
 def test_full_disk(archive, option):
     with open("/dev/full", "wb") as full, beside(archive, "get-wal", *option, "main", NAME, stdout=full) as process:
-        assert process.wait(30) == UNCERTAIN
+        assert process.wait(20) == UNCERTAIN
         assert b"No space left" in process.stderr.read()
 
 
@@ -567,7 +567,7 @@ def test_full_disk(archive, option):
 def test_what_cannot_be_said_is_not_a_file_that_is_missing(archive, workdir, option):
     option = [str(workdir) if word == "DIR" else word for word in option]
     with open("/dev/full", "wb") as full, beside(archive, "get-wal", *option, "main", NAME, stdout=full) as process:
-        assert process.wait(30) == UNCERTAIN
+        assert process.wait(20) == UNCERTAIN
 
 
 def test_file_size_limit(archive, workdir):

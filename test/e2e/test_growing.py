@@ -123,7 +123,7 @@ def test_a_receiver_after_another(site, bucket):
         end = insert(site, 1)
         wait_for(lambda: shipped(bucket) >= end, timeout=30)
         first.send_signal(signal.SIGKILL)
-        first.wait(30)
+        first.wait(10)
     with receiver(site):
         before = pieces(bucket)
         end = insert(site, 2)

@@ -239,7 +239,7 @@ def test_second_try(home, told, hook, end):
     make_wal(home.incoming, NAME)
     begun = time.monotonic()
     archived(home)
-    assert 2.9 < time.monotonic() - begun < 30
+    assert 2.9 < time.monotonic() - begun < 6
     assert len(blocks(told)) == 2
     assert home.names() == [NAME]
 
@@ -254,7 +254,7 @@ def test_hanging_hook_is_ended(home, told, hook, hang):
     make_wal(home.incoming, NAME)
     begun = time.monotonic()
     done = archived(home, timeout=30)
-    assert time.monotonic() - begun < 25
+    assert time.monotonic() - begun < 8
     assert "hook_timeout" in home.log_text() or "ended after" in home.log_text()
     if hook == "pre_archive_retry_script":  # as abort-stop: it must not go on
         assert home.waiting() == [NAME] and home.names() == []
@@ -272,7 +272,7 @@ def test_stopped_while_a_hook_runs(home, told, hook, sign):
     with beside(home, "archive-wal", "main") as process:
         wait_for(lambda: told.exists() and told.read_text().strip())
         process.send_signal(sign)
-        assert process.wait(30) == 128 + sign
+        assert process.wait(10) == 128 + sign
     assert not os.path.exists(f"/proc/{told.read_text().strip()}")
     assert (home.names() == [NAME]) == (hook not in PRE)
     home.configure(**{hook: None})

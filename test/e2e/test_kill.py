@@ -177,7 +177,7 @@ def test_told_to_stop(memdir, compression):
         time.sleep(chance.uniform(0, longest))
         process.send_signal(chance.choice([signal.SIGTERM, signal.SIGINT]))
         told = time.monotonic()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=20)
         assert time.monotonic() - told < 2
         # A negative code: before it had said what it does with signals.
         assert process.returncode in (0, 143, 130, -15, -2), err
@@ -213,7 +213,7 @@ def test_told_to_stop_while_it_waits_for_the_catalogue(home):
         wait_for(lambda: archived_files(home))
         process.terminate()
         told = time.monotonic()
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=20)
         assert time.monotonic() - told < 2
     assert process.returncode == 143 and "stopped by signal 15" in err
     assert len(home.waiting()) == 3 and home.rows() == []
@@ -236,7 +236,7 @@ def test_source_that_changes_while_it_is_archived_is_kept(home, compression, how
         else:
             (home.incoming / "new.tmp").write_bytes(changed)
             (home.incoming / "new.tmp").rename(source)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=20)
     assert process.returncode == 0 and home.waiting() == [name], err
     assert home.get(name).stdout == segment(name)
     assert home.archive().returncode == 1
@@ -257,7 +257,7 @@ def test_good_file_in_the_place_of_a_bad_one_does_not_go_to_errors(home):
         wait_for(lambda: second in archived_files(home))
         (home.incoming / "good.tmp").write_bytes(segment(first))
         (home.incoming / "good.tmp").rename(bad)
-    process.communicate(timeout=30)
+    process.communicate(timeout=20)
     rejected = home.rejected()
     if rejected:  # the two were not in one group: the bad one had gone before
         assert [(home.errors / name).read_bytes()[-1:] for name in rejected] == [b"x"]

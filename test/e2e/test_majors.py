@@ -106,7 +106,7 @@ def test_received_by_streaming(workdir, major, server):
         (client,) = status["streaming_clients"]
         assert client["application_name"] == "barman_receive_wal"
         receiver.send_signal(signal.SIGINT)
-        assert receiver.wait(30) == 0, receiver.stderr.read()
+        assert receiver.wait(10) == 0, receiver.stderr.read()
     assert server.sql("SELECT slot_name, active FROM pg_replication_slots") == "walden|f"
     insert(server, 2000)
 

@@ -73,7 +73,7 @@ def test_stopped_in_the_middle(home):
         ) as process:
             time.sleep(delay)
             process.terminate()
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=20)
         assert process.returncode in (143, -15) and "Sanitizer" not in err, err
     home.configure(compression="zstd")
     assert home.archive().returncode == 0

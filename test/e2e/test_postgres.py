@@ -179,7 +179,7 @@ def test_recovery_to_the_last_received_commit(site, workdir):
             insert(server, 4001, 4100)
             expected = rows(server)
             server.kill()
-            receiver.wait(30)
+            receiver.wait(20)
         archive(site)
     (tail,) = [path.name for path in site.streaming.iterdir()]
     assert tail.endswith(".partial")

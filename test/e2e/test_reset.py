@@ -30,7 +30,7 @@ def reset(site, sender, slot, code=0):  # noqa: F811
     sender.slots["walden"] = slot
     with beside(site, "receive-wal", "--reset", "main") as process:
         sender.accept().until_gone()
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=20)
     assert process.returncode == code, err
     return (err if code else out).decode()
 

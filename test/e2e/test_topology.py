@@ -211,7 +211,7 @@ def test_two_promotions_to_one_timeline(site, server, workdir, place):
             assert last.startswith("00000002")
             wait_received(site, last)
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(10)
         b.stop("immediate")
         while c.switch_wal() <= last:
             insert(c, 500)
@@ -301,7 +301,7 @@ def test_network_stalled(site, server):
             wait_received(site, server.switch_wal(), 60)
             network.stall()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(30) == 143
+            assert process.wait(20) == 143
         network.flow()
         insert(server)
         with receiver(site):

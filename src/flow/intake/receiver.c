@@ -31,7 +31,6 @@ typedef struct Receiver {
     SyncWatch *watch;
     uint64_t asked_id; /* of the cluster that answers with SQL; 0: unknown */
     bool begun;        /* has streamed once: from now on it comes again */
-    bool lively;       /* since the last pause a stream was worth it */
     int64_t pause_ms;  /* before it comes again */
     bool disk_failed;  /* the stream's end is no matter of connections */
 } Receiver;
@@ -283,7 +282,8 @@ stream_all(Receiver *receiver, Session *session, WalPosition position)
         int64_t start_ms = clock_ms();
         int result = stream_timeline(&spec, &end);
         receiver->begun |= end.begun;
-        receiver->lively |= end.wrote || clock_ms() - start_ms >= receiver->pause_ms;
+        if (end.wrote || clock_ms() - start_ms >= receiver->pause_ms)
+            receiver->pause_ms = PAUSE_MIN_MS; /* the stream was worth the last pause */
         receiver->disk_failed = end.disk_failed;
         if (result != PG_STREAM_SWITCHED)
             return explain(receiver, session, &position, result);
@@ -385,9 +385,6 @@ receiver_run(const ReceiverSpec *spec)
             TRY(stop_check());     /* whatever else went wrong meanwhile: wanted */
         if (!passes(&receiver, started_ms))
             return result;
-        if (receiver.lively)
-            receiver.pause_ms = PAUSE_MIN_MS;
-        receiver.lively = false;
         log_warning("server '%s': %s; trying again in %lld s", spec->server->name,
                     error_last()->text, (long long)receiver.pause_ms / 1000);
         TRY(pause_stoppable(receiver.pause_ms));

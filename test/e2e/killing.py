@@ -3,11 +3,12 @@
 
 import contextlib
 import os
-import pathlib
 import random
 import signal
 import threading
 import time
+
+from support import about
 
 PATIENCE = 90  # after three failures PostgreSQL may rest for a minute
 
@@ -38,11 +39,8 @@ def writing(server, pause=0.0):
 
 def below(pid):
     """All that this process has started, and that these have."""
-    found = []
-    with contextlib.suppress(OSError):  # it has ended meanwhile
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        found = [one for child in children for one in (int(child), *below(child))]
-    return found
+    started = about(pid, f"task/{pid}/children").decode().split()
+    return [one for child in started for one in (int(child), *below(child))]
 
 
 def archiver(server):

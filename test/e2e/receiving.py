@@ -23,7 +23,7 @@ def receiver(home, **kw):
         yield process
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-            process.wait(30)
+            process.wait(10)
 
 
 def lock_holder(home):

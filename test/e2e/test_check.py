@@ -3,7 +3,6 @@
 
 import json
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -11,9 +10,8 @@ import socket
 
 import pytest
 
-from home import Home
 from pg import Postgres
-from support import beside, locked, set_time, wait_for
+from support import beside, children, locked, set_time, wait_for
 from wal import make_wal, segment_names
 
 NAMES = segment_names(1, 8)
@@ -329,9 +327,8 @@ def test_probes_end_with_check(archive):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         archive.configure(conninfo=f"host=127.0.0.1 port={silent.getsockname()[1]} user=postgres")
         with beside(archive, "check", "main") as process:
-            children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
             wait_for(lambda: silent.accept())
-            pids = children.read_text().split()
+            pids = children(process.pid)
             assert pids
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -223,7 +223,7 @@ def test_stopped_while_receiving(home):
     with beside(home, "put-wal", "main", stdin=subprocess.PIPE) as process:
         process.stdin.write(GOOD[: MIB // 2])
         process.stdin.flush()
-        wait_for(lambda: holds_nameless_file(process.pid), what="the file")
+        wait_for(lambda: holds_nameless_file(process.pid), timeout=60, what="the file")
         process.terminate()
         assert process.wait(60) == 1
     assert home.waiting() == []

@@ -49,7 +49,7 @@ def test_receives_every_byte(site, server):
         assert len(names) >= 3
         assert (site.streaming / last).stat().st_mode & 0o777 == 0o600
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=2)
         assert process.returncode == 0, err
         assert out.decode().startswith("Starting receive-wal for server main\n")
         assert out.decode().endswith("SIGINT received. Terminate gracefully.\n")
@@ -72,7 +72,7 @@ def test_what_was_received_survives_a_stop(site, server):
         partial = site.streaming / f"{name}.partial"
         wait_for(lambda: partial.exists() and partial.read_bytes()[: int(offset)] == theirs)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 143
+        assert process.wait(2) == 143
     assert partial.stat().st_size == MIB and partial.read_bytes()[: int(offset)] == theirs
     # The server was told, at the very end.
     query = f"SELECT restart_lsn >= '{position}' FROM pg_replication_slots"
@@ -112,7 +112,7 @@ def test_server_restarted(site, server, mode):
         insert(server)
         begun = time.monotonic()
         server.stop(mode)
-        assert time.monotonic() - begun < 30, "the shutdown waited for us"
+        assert time.monotonic() - begun < 5, "the shutdown waited for us"
         time.sleep(2.5)
         server.start()
         wait_for(lambda: streaming(server))
@@ -300,7 +300,7 @@ def test_invalidated_slot(site, server):
     with receiver(site) as process:
         wait_for(lambda: streaming(server))
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=20)
     assert f"the archive ends with {site.names()[-1]}: what is between them is missing" in out.decode()
 
 
@@ -313,7 +313,7 @@ def test_slot_and_what_was_received_are_lost(site, server, name):
         for _ in range(3):
             wait_received(site, server.fill_segment())
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(20) == 0
         assert "missing" not in process.stdout.read().decode() + site.log_text()
     wait_for(lambda: nobody_receives(server))
     done = site.walden("receive-wal", "--drop-slot", "main")
@@ -330,7 +330,7 @@ def test_slot_and_what_was_received_are_lost(site, server, name):
         wait_received(site, first)
         wait_received(site, server.fill_segment())
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=20)
     told = f"receiving begins with segment {first}, and the archive ends with {last}: what is"
     assert f"main: {told}" in out.decode() and told in site.log_text()
     assert site.archive().returncode == 0
@@ -364,8 +364,8 @@ def test_a_server_that_is_idle_behind_a_whole_segment(site, server):
         end = server.sql("SELECT pg_current_wal_flush_lsn()")
     wait_for(lambda: nobody_receives(server))
     with receiver(site):
-        query = f"SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= '{end}'"
-        wait_for(lambda: server.sql(query) == "1")
+        query = "SELECT flush_lsn FROM pg_stat_replication WHERE flush_lsn IS NOT NULL"
+        assert wait_for(lambda: server.sql(query)) == end
 
 
 def test_slot_commands(site, server):
@@ -464,14 +464,14 @@ def test_two_receivers_that_do_not_know_each_other(site, server, workdir):
 
 def test_slot_in_use(site, server):
     with pg_receivewal(site, server, "--create-slot", "--if-not-exists") as other:
-        assert other.wait(30) == 0
+        assert other.wait(20) == 0
     with pg_receivewal(site, server) as other:
         wait_for(lambda: streaming(server, "pg_receivewal"))
         done = site.walden("receive-wal", "main", timeout=20)
         assert done.returncode == 1
         assert "replication slot 'walden' is already in use" in done.stderr
         other.send_signal(signal.SIGINT)
-        other.communicate(timeout=30)
+        other.communicate(timeout=20)
 
 
 def test_reset_leaves_what_others_receive(site, server):
@@ -488,7 +488,7 @@ def test_reset_leaves_what_others_receive(site, server):
         assert "pg_stat_replication shows who" in done.stderr
         wait_for(lambda: len(list(site.streaming.iterdir())) > len(held))
         other.send_signal(signal.SIGINT)
-        other.communicate(timeout=30)
+        other.communicate(timeout=20)
     assert site.walden("receive-wal", "--reset", "main", timeout=20).returncode == 0
 
 
@@ -536,7 +536,7 @@ def test_stop(site, server):
     assert "Termination of receive-wal failed: no such process for server main" in done.stderr
     with beside(site, "receive-wal", "main") as process:
         wait_for(lambda: streaming(server))
-        out = stopped_by(process.args[0], site, process, 30)
+        out = stopped_by(process.args[0], site, process, 5)
         assert out == f"Stopped process receive-wal({process.pid})\n"
 
 
@@ -591,7 +591,7 @@ def test_turns_with_pg_receivewal(site, server):
             wait_received(site, server.switch_wal())
             insert(server, 300)
             other.send_signal(signal.SIGINT)
-            _, err = other.communicate(timeout=30)
+            _, err = other.communicate(timeout=20)
             assert other.returncode == 0, err
     with receiver(site):
         wait_received(site, server.switch_wal())
@@ -671,14 +671,13 @@ def test_synchronous(site, server):
         with pytest.raises(subprocess.TimeoutExpired):
             psql.wait(1)
         with receiver(site):
-            assert psql.wait(30) == 0
+            assert psql.wait(15) == 0
             begun = time.monotonic()
             for i in range(50):
                 server.sql(f"INSERT INTO s VALUES ({i})")
                 lsn = server.sql("SELECT pg_current_wal_flush_lsn()")
-                query = f"SELECT flush_lsn >= '{lsn}' FROM pg_stat_replication"
-                wait_for(lambda: server.sql(query) == "t")  # it may have logged something of its own
-            assert time.monotonic() - begun < 100, "each waits for a report that comes every 10 s"
+                assert server.sql(f"SELECT flush_lsn >= '{lsn}' FROM pg_stat_replication") == "t"
+            assert time.monotonic() - begun < 20
             assert server.sql("SELECT sync_state FROM pg_stat_replication") == "quorum"
             # What was acknowledged is in the file.
             position = server.sql(
@@ -703,7 +702,7 @@ def test_synchronous_under_another_name(site, server):
         wait_for(lambda: streaming(server, "other"))
         begun = time.monotonic()
         server.sql("SET synchronous_commit = on; INSERT INTO s VALUES (1)")
-        assert time.monotonic() - begun < 9, "it waits for a report that comes every 10 s"
+        assert time.monotonic() - begun < 5
         assert ", synchronous" in site.log_text()
         status = site.walden("show-servers", "main").stdout
         assert re.search("pg_receivexlog_synchronous: True", status)
@@ -722,7 +721,7 @@ def test_disk_full(site, server):
         preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
     ) as process:
         insert(server)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=20)
         assert process.returncode == 1
         assert b".partial" in err and b"File too large" in err
     with receiver(site):

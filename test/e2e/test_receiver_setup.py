@@ -57,7 +57,7 @@ def test_what_does_not_keep_wal_out(site, server):  # noqa: F811
         with receiver(site) as process:
             wait_for(lambda: streaming(server))
             process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=30)
+            out, _ = process.communicate(timeout=10)
         assert f"main: {told}" in out.decode()
         assert f"WARNING: server 'main': {told}" in site.log_text()
 
@@ -74,7 +74,7 @@ def test_overrides_are_told(site, server):  # noqa: F811
         assert done.returncode == 0 and done.stdout.startswith(line)
         assert site.walden("cron").stdout.startswith(line)
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=10)
     assert out.decode().startswith(line)
     site.configure(wal_conninfo=server.conninfo)
     told = json.loads(site.walden("-f", "json", "replication-status", "--source", "wal-host", "main").stdout)
@@ -127,7 +127,7 @@ def test_run_and_its_reloads(site, server):  # noqa: F811
             wait_for(lambda: "receive-wal for 'main' has ended" in site.log_text())
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(20)
 
 
 def test_run_ends_with_its_receiver(site, server):  # noqa: F811

@@ -34,8 +34,10 @@ def follower(home, server="main", other_than=0):
 
 def end(process, sign=signal.SIGTERM):
     running = children(process.pid)
+    begin = time.monotonic()
     process.send_signal(sign)
-    assert process.wait(10) == 0  # five seconds, and as many for a busy machine
+    assert process.wait(10) == 0
+    assert time.monotonic() - begin < 5
     assert not [pid for pid in running if alive(pid)]
 
 

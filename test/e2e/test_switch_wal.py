@@ -108,7 +108,7 @@ def test_archive_while_another_archiver_has_the_lock(home, postgres):
             time.sleep(0.5)
             assert process.poll() is None  # it may not be durable yet
             record(home, name)
-            assert process.wait(30) == 0
+            assert process.wait(10) == 0
 
 
 def test_archive_while_the_catalog_is_written(home, postgres):
@@ -124,7 +124,7 @@ def test_archive_while_the_catalog_is_written(home, postgres):
                 record(home, name)
                 time.sleep(1)
                 assert process.poll() is None
-            assert process.wait(30) == 0
+            assert process.wait(10) == 0
 
 
 def test_archive_gives_up(home, postgres):
@@ -159,7 +159,7 @@ def test_archive_without_a_switch_waits_for_any_file(home, postgres):
         path = home.incoming / f"new.{name}"
         path.write_bytes((postgres.data / "pg_wal" / name).read_bytes())
         path.rename(home.incoming / name)
-        assert process.wait(30) == 0
+        assert process.wait(20) == 0
     assert home.names() == [name]
 
 
@@ -271,7 +271,7 @@ def test_frozen_server(home, postgres):
             time.sleep(0.5)
             assert process.poll() is None
             os.kill(int(pid), signal.SIGTERM)  # the server ends the session in the middle
-            assert process.wait(30) == 1
+            assert process.wait(10) == 1
             assert b"terminating connection" in process.stderr.read()
     finally:
         os.kill(checkpointer, signal.SIGCONT)

@@ -6,7 +6,6 @@ import concurrent.futures
 import contextlib
 import math
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -280,7 +279,7 @@ def goal_table(caught_up, commits, recorded):
         ratio, ratio <= 1.1,
     )
     for clients, (row, _) in commits.items():
-        ratio = round(row[Walden.name].latency / row[PgReceivewal.name].latency, 2)
+        ratio = row[Walden.name].latency / row[PgReceivewal.name].latency
         yield goal(f"synchronous commit, clients: {clients}: at most pg_receivewal's latency", ratio, ratio <= 1)
     yield goal("received to recorded: under 100 ms", recorded, recorded < 100)
 
